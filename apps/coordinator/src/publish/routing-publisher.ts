@@ -1,0 +1,106 @@
+import {
+  type AreaMapView,
+  ROUTING_CHANGED_SUBJECT,
+  type RoutingChanged,
+  type RoutingSnapshot,
+} from '@borough/contracts';
+import { BackgroundLoop, type Logger, type Notices, Problem, type Readiness } from '@borough/server-kit';
+import { type Area, emptyTable, merge, type RoutingEntry, type RoutingTable } from '@borough/topology';
+import { ownershipOf } from '../voters/ownership-of.js';
+import { publishedAreas, settle } from '../voters/settle.js';
+import { type Readings, type Voters } from '../voters/voters.js';
+
+/**
+ * The routing table as a majority of voters has it: read again and again, served as a snapshot, and told to routers
+ * when it changes. With the voters away the last table is kept and served: routers are no worse off for our waiting.
+ */
+export class RoutingPublisher {
+  private table: RoutingTable = emptyTable();
+  private areas: readonly Area[] = [];
+  private hasRead = false;
+  private readonly reading: BackgroundLoop;
+
+  constructor(
+    private readonly voters: Voters,
+    private readonly notices: Notices,
+    private readonly readiness: Readiness,
+    private readonly logger: Logger,
+    readEveryMs: number,
+  ) {
+    readiness.wait('voters', 'no majority of voters has been read yet');
+    this.reading = new BackgroundLoop({
+      name: 'voters',
+      intervalMs: readEveryMs,
+      maxPauseMs: 2_000,
+      round: () => this.readVoters(),
+      logger,
+      isStarting: () => !this.hasRead,
+    });
+  }
+
+  start(): void {
+    this.reading.start();
+  }
+
+  stop(): Promise<void> {
+    return this.reading.stop();
+  }
+
+  /** @throws Problem `no-majority` before the first reading */
+  snapshot(): RoutingSnapshot {
+    this.requireRead();
+    return {
+      tableVersion: this.table.tableVersion,
+      areaMapVersion: this.areas.length,
+      entries: [...this.table.entries.values()].sort((a, b) => a.shard - b.shard),
+    };
+  }
+
+  /** @throws Problem `no-majority` before the first reading */
+  areaMap(): AreaMapView {
+    this.requireRead();
+    return {
+      // Areas are only ever added, so their number counts the changes.
+      areaMapVersion: this.areas.length,
+      areas: this.areas.map(({ shard, name, cells }) => ({ shard, name, cells: [...cells] })),
+    };
+  }
+
+  /** Reads the voters now; after a change, so that it need not wait for the next round. */
+  async readVoters(): Promise<void> {
+    let readings = await this.voters.read();
+    if (await settle(this.voters, readings, this.logger)) readings = await this.voters.read();
+    this.publish(readings);
+  }
+
+  private publish(readings: Readings): void {
+    const settled = ownershipOf(readings, this.voters.zoneIds.length).flatMap(({ adopted }) =>
+      adopted.kind === 'settled' ? [adopted.entry] : [],
+    );
+    const before = this.table;
+    this.table = merge(before, settled);
+    const changed = [...this.table.entries.values()].filter((entry) => before.entries.get(entry.shard) !== entry);
+    const areasBefore = this.areas.length;
+    this.areas = publishedAreas(this.voters, readings).toSorted((a, b) => a.shard - b.shard);
+    this.hasRead = true;
+    this.readiness.done('voters');
+    if (changed.length > 0 || this.areas.length !== areasBefore) this.tell(changed);
+  }
+
+  private tell(entries: readonly RoutingEntry[]): void {
+    const notice: RoutingChanged = {
+      tableVersion: this.table.tableVersion,
+      areaMapVersion: this.areas.length,
+      entries: [...entries],
+    };
+    this.notices.publish(ROUTING_CHANGED_SUBJECT, notice);
+    this.logger.info(
+      { tableVersion: notice.tableVersion, areaMapVersion: notice.areaMapVersion, shards: entries.length },
+      'routing table changed',
+    );
+  }
+
+  private requireRead(): void {
+    if (!this.hasRead) throw new Problem('no-majority', { retryAfterSeconds: 1 });
+  }
+}

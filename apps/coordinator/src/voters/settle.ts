@@ -1,0 +1,58 @@
+import { type Logger } from '@borough/server-kit';
+import { laggingVoters, majority } from '@borough/topology';
+import { ownershipOf } from './ownership-of.js';
+import { areasHeldBy, type Readings, type Voters } from './voters.js';
+
+/**
+ * Finishes what was begun and brings up voters that lag: installs that only some accepted (adopted, never replaced:
+ * SPEC.md O3), and areas only some hold. Does nothing, and takes no lead, when all voters that answered agree.
+ *
+ * @returns whether anything was written
+ */
+export async function settle(voters: Voters, readings: Readings, logger: Logger): Promise<boolean> {
+  const installed = await settleOwnership(voters, readings, logger);
+  const areas = await settleAreas(voters, readings);
+  return installed || areas;
+}
+
+async function settleOwnership(voters: Voters, readings: Readings, logger: Logger): Promise<boolean> {
+  let hasWritten = false;
+  for (const { shard, copies, adopted } of ownershipOf(readings, voters.zoneIds.length)) {
+    if (adopted.kind === 'contradiction') {
+      logger.error(
+        { shardId: shard, rows: adopted.rows },
+        'voters name two owners at one epoch: nothing is published for this shard, a person must look',
+      );
+    } else if (adopted.kind === 'half-installed') {
+      await voters.install(shard, adopted.row.epoch, adopted.row.owner);
+      logger.info(
+        { shardId: shard, epoch: adopted.row.epoch, owner: adopted.row.owner },
+        'finished an install that was begun',
+      );
+      hasWritten = true;
+    } else if (adopted.kind === 'settled' && adopted.entry.state === 'serving') {
+      const { epoch, owner } = adopted.entry;
+      for (const zoneId of laggingVoters(adopted.entry, copies)) {
+        await voters.repair(zoneId, async (voter, term) => {
+          await voter.accept(term, shard, epoch, owner);
+          await voter.serve(term, shard, epoch, owner);
+        });
+        logger.info({ shardId: shard, epoch, zoneId }, 'brought a voter that lagged up to date');
+        hasWritten = true;
+      }
+    }
+  }
+  return hasWritten;
+}
+
+async function settleAreas(voters: Voters, readings: Readings): Promise<boolean> {
+  const complete = new Set(areasHeldBy(readings, readings.size).map((area) => area.shard));
+  const begun = areasHeldBy(readings, 1).filter((area) => !complete.has(area.shard));
+  for (const area of begun) await voters.putArea(area);
+  return begun.length > 0;
+}
+
+/** Areas a majority holds: the ones that may be published. */
+export function publishedAreas(voters: Voters, readings: Readings): ReturnType<typeof areasHeldBy> {
+  return areasHeldBy(readings, majority(voters.zoneIds.length));
+}

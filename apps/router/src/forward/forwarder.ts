@@ -1,0 +1,100 @@
+import { type IncomingHttpHeaders } from 'node:http';
+import { Problem } from '@borough/server-kit';
+import { type ZoneId } from '@borough/topology';
+import { type Dispatcher, errors, Pool } from 'undici';
+import { type CanonicalRequest } from './canonical-request.js';
+
+export interface ForwarderOptions {
+  readonly zoneUrls: ReadonlyMap<ZoneId, string>;
+  readonly connectionsPerZone: number;
+  readonly maxForwarded: number;
+  readonly deadlineMs: number;
+}
+
+/** Kept shorter than the zones keep an idle connection, so that it is this side that closes it. */
+const IDLE_CONNECTION_MS = 10_000;
+const CONNECT_DEADLINE_MS = 1_000;
+
+/** A zone's answer on its way back. */
+export interface ForwardedAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Dispatcher.ResponseData['body'];
+}
+
+/** Kept-alive connections to every zone, with a bound on what is on its way to each. */
+export class Forwarder {
+  private readonly pools: ReadonlyMap<ZoneId, Pool>;
+  private readonly forwarded = new Map<ZoneId, number>();
+
+  constructor(private readonly options: ForwarderOptions) {
+    this.pools = new Map(
+      [...options.zoneUrls].map(([zoneId, url]) => [
+        zoneId,
+        new Pool(url, {
+          connections: options.connectionsPerZone,
+          pipelining: 1,
+          keepAliveTimeout: IDLE_CONNECTION_MS,
+          keepAliveMaxTimeout: IDLE_CONNECTION_MS,
+          headersTimeout: options.deadlineMs,
+          bodyTimeout: options.deadlineMs,
+          connect: { timeout: CONNECT_DEADLINE_MS },
+        }),
+      ]),
+    );
+  }
+
+  get zoneIds(): readonly ZoneId[] {
+    return [...this.pools.keys()];
+  }
+
+  /**
+   * Sends a request to one zone and resolves with the head of its answer.
+   *
+   * @throws Problem `zone-unavailable` when nothing was sent, so that it is safe to try elsewhere; `outcome-unknown` when
+   *   it may have been; `overloaded` when too much is on its way there already
+   */
+  async send(zoneId: ZoneId, request: CanonicalRequest, body: Buffer | undefined): Promise<ForwardedAnswer> {
+    const pool = this.pools.get(zoneId);
+    if (pool === undefined) {
+      throw new Problem('zone-unavailable', {
+        detail: `No address is known for zone ${zoneId}.`,
+        retryAfterSeconds: 1,
+      });
+    }
+    const count = this.forwarded.get(zoneId) ?? 0;
+    if (count >= this.options.maxForwarded) throw new Problem('overloaded', { retryAfterSeconds: 1 });
+    this.forwarded.set(zoneId, count + 1);
+    try {
+      const answer = await pool.request({
+        method: request.method,
+        path: request.target,
+        headers: request.headers,
+        ...(body === undefined ? {} : { body }),
+      });
+      return { status: answer.statusCode, headers: answer.headers, body: answer.body };
+    } catch (error) {
+      throw sendFailure(error, zoneId);
+    } finally {
+      this.forwarded.set(zoneId, (this.forwarded.get(zoneId) ?? 1) - 1);
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.pools.values()].map((pool) => pool.close()));
+  }
+}
+
+function sendFailure(error: unknown, zoneId: ZoneId): Problem {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const wasNotSent =
+    error instanceof errors.ConnectTimeoutError ||
+    code === 'ECONNREFUSED' ||
+    code === 'EHOSTUNREACH' ||
+    code === 'ENOTFOUND';
+  return new Problem(wasNotSent ? 'zone-unavailable' : 'outcome-unknown', {
+    detail: wasNotSent ? `Zone ${zoneId} takes no connection.` : `Zone ${zoneId} gave no answer.`,
+    retryAfterSeconds: 1,
+    cause: error,
+  });
+}

@@ -1,0 +1,44 @@
+import { Injectable } from '@nestjs/common';
+import { type Place } from '@borough/contracts';
+import { Problem } from '@borough/server-kit';
+import { type Area, type AreaMap, buildAreaMap, shardOfPlace, type ShardNumber } from '@borough/topology';
+import { DataSource } from 'typeorm';
+
+/** Shortest time between two reads of the area map after a miss, in ms: a stream of wrong places costs one read. */
+const MISS_REREAD_MS = 500;
+
+/**
+ * Which shard a place lies in, by this zone's copy of the area map.
+ *
+ * Areas are only ever added, so a hit needs no fresh map; a miss reads the map again before it is believed.
+ */
+@Injectable()
+export class AreaLookup {
+  private map: AreaMap = buildAreaMap([]);
+  private readAt = -Infinity;
+  private reading: Promise<void> | undefined;
+
+  constructor(private readonly source: DataSource) {}
+
+  /** @throws Problem `area-not-served` when no area covers the place */
+  async shardOf(place: Place): Promise<ShardNumber> {
+    const known = shardOfPlace(this.map, place.latitude, place.longitude);
+    if (known !== undefined) return known;
+    if (performance.now() - this.readAt > MISS_REREAD_MS) await (this.reading ??= this.read());
+    const found = shardOfPlace(this.map, place.latitude, place.longitude);
+    if (found === undefined) {
+      throw new Problem('area-not-served', { detail: `No area covers ${place.latitude}, ${place.longitude}.` });
+    }
+    return found;
+  }
+
+  private async read(): Promise<void> {
+    try {
+      const areas = await this.source.query<Area[]>('SELECT a.shard, a.name, a.cells FROM control.area a');
+      this.map = buildAreaMap(areas);
+      this.readAt = performance.now();
+    } finally {
+      this.reading = undefined;
+    }
+  }
+}

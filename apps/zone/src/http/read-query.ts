@@ -1,0 +1,14 @@
+import { Problem } from '@borough/server-kit';
+import { type z } from 'zod';
+
+/**
+ * Query parameters as their schema says.
+ *
+ * @throws Problem `malformed-query` naming each fault; a fault in the URL is a 400, one in the body a 422
+ */
+export function readQuery<Schema extends z.ZodType>(schema: Schema, query: unknown): z.output<Schema> {
+  const read = schema.safeParse(query);
+  if (read.success) return read.data;
+  const errors = read.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message }));
+  throw new Problem('malformed-query', { detail: `${errors.length} faults`, members: { errors } });
+}

@@ -1,0 +1,109 @@
+import { Injectable } from '@nestjs/common';
+import { type OrderPage, type OrderView, type PageQuery, type PlaceOrderRequest } from '@borough/contracts';
+import { Problem } from '@borough/server-kit';
+import { type ShardNumber, shardOfUuid, toId } from '@borough/topology';
+import { DataSource, type EntityManager, LessThan } from 'typeorm';
+import { freshUuid } from '../http/new-uuid.js';
+import { readId } from '../http/read-id.js';
+import { requireTagAgrees, type WriteRequest } from '../http/write-request.js';
+import { type Answer, IdempotentWrites } from '../idempotency/idempotent-writes.js';
+import { StoreService } from '../stores/store.service.js';
+import { orderEventEntity } from './order-event.entity.js';
+import { orderEntity, type OrderRow } from './order.entity.js';
+import { orderView } from './order.view.js';
+import { cursorAfter, readCursor } from './page-cursor.js';
+
+@Injectable()
+export class OrderService {
+  constructor(
+    private readonly source: DataSource,
+    private readonly stores: StoreService,
+    private readonly writes: IdempotentWrites,
+  ) {}
+
+  /**
+   * Places an order in the shard of its store: the order, its first event and its key, in one transaction.
+   *
+   * @throws Problem `store-not-found`, `tag-mismatch`, and all that `IdempotentWrites.run` throws
+   */
+  async place(write: WriteRequest, body: PlaceOrderRequest): Promise<Answer> {
+    const storeUuid = readId('store', body.storeId);
+    const shard = shardOfUuid(storeUuid);
+    requireTagAgrees(write, shard, body.storeId);
+    const row = placedOrder(shard, storeUuid, body);
+    const view = orderView(row);
+    return this.writes.run(write, shard, body, view, async (tx, epoch) => {
+      await this.stores.requireStore(tx, storeUuid);
+      await tx.insert(orderEntity, { ...row, epoch });
+      await recordPlaced(tx, epoch, row, view, write.caller);
+    });
+  }
+
+  /** @throws Problem `order-not-found` */
+  async get(uuid: string): Promise<OrderView> {
+    const row = await this.source.manager.findOneBy(orderEntity, { id: uuid });
+    if (row === null) throw new Problem('order-not-found', { detail: `There is no order ${toId('order', uuid)}.` });
+    return orderView(row);
+  }
+
+  /**
+   * A customer's orders of all areas, newest first.
+   *
+   * @returns at most `limit` orders; `next` only when there are more
+   * @throws Problem `malformed-cursor`
+   */
+  async listOfCustomer(customerUuid: string, { limit, cursor }: PageQuery): Promise<OrderPage> {
+    const rows = await this.source.manager.find(orderEntity, {
+      where: { customerId: customerUuid, ...(cursor === undefined ? {} : { id: LessThan(readCursor(cursor)) }) },
+      order: { id: 'DESC' },
+      take: limit + 1,
+    });
+    const shown = rows.slice(0, limit);
+    const last = shown.at(-1);
+    return {
+      orders: shown.map(orderView),
+      ...(rows.length > limit && last !== undefined ? { next: cursorAfter(last.id) } : {}),
+    };
+  }
+}
+
+function placedOrder(shard: ShardNumber, storeUuid: string, body: PlaceOrderRequest): OrderRow {
+  return {
+    id: freshUuid(shard),
+    shard,
+    epoch: 0,
+    version: 1,
+    storeId: storeUuid,
+    customerId: readId('customer', body.customerId),
+    status: 'placed',
+    items: body.items,
+    dropOffLatitude: body.dropOff.latitude,
+    dropOffLongitude: body.dropOff.longitude,
+    note: body.note ?? null,
+    readyAt: body.readyAt === undefined ? null : new Date(body.readyAt),
+    expectedDropOffAt: body.expectedDropOffAt === undefined ? null : new Date(body.expectedDropOffAt),
+    placedAt: new Date(),
+  };
+}
+
+async function recordPlaced(
+  tx: EntityManager,
+  epoch: number,
+  order: OrderRow,
+  after: OrderView,
+  actor: string,
+): Promise<void> {
+  await tx.insert(orderEventEntity, {
+    id: freshUuid(order.shard),
+    shard: order.shard,
+    epoch,
+    version: 1,
+    orderId: order.id,
+    orderVersion: order.version,
+    kind: 'order-placed',
+    before: null,
+    after,
+    actor,
+    occurredAt: order.placedAt,
+  });
+}

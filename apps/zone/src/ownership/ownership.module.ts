@@ -1,0 +1,5 @@
+import { Module } from '@nestjs/common';
+import { OwnedTransactions } from './owned-transactions.js';
+
+@Module({ providers: [OwnedTransactions], exports: [OwnedTransactions] })
+export class OwnershipModule {}

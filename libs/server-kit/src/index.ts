@@ -1,0 +1,15 @@
+export { ConfigError, namedUrlsSetting, portSetting, readEnvironment } from './config/read-environment.js';
+export { createHttpApp } from './http/create-http-app.js';
+export { DeadlineInterceptor } from './http/deadline.interceptor.js';
+export { openApiDocument } from './http/openapi.js';
+export { addStandardRoutes } from './http/standard-routes.js';
+export { BackgroundLoop } from './lifecycle/background-loop.js';
+export { Readiness } from './lifecycle/readiness.js';
+export { runMain } from './lifecycle/run-main.js';
+export { StartRefused } from './lifecycle/start-refused.js';
+export { Notices } from './nats/notices.js';
+export { createLogger, type Logger } from './observe/logger.js';
+export { metrics } from './observe/metrics.js';
+export { PostgresSession } from './postgres/session.js';
+export { Problem } from './problem/problem.js';
+export { sendProblem } from './problem/problem.filter.js';
