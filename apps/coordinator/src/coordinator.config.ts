@@ -9,7 +9,9 @@ const schema = z.object({
   HTTP_HOST: z.string().default('127.0.0.1').describe('address to listen on'),
   HTTP_PORT: portSetting.describe('port to listen on'),
   NATS_URL: z.url().describe('where notices go, like nats://user:password@host:4222'),
-  VOTER_DATABASE_URLS: namedUrlsSetting.describe('every zone as borough_control, like a=postgres://…,b=postgres://…'),
+  VOTER_DATABASE_URLS: namedUrlsSetting
+    .refine((urls) => urls.size >= 2, 'must name at least two zones')
+    .describe('every zone as borough_control, like a=postgres://…,b=postgres://…'),
   READ_EVERY_MS: z.coerce.number().int().min(50).default(500).describe('how often the voters are read, in ms'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
@@ -20,11 +22,5 @@ export type CoordinatorConfig = Readonly<z.infer<typeof schema>>;
 export function readCoordinatorConfig(
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): CoordinatorConfig {
-  return readEnvironment(
-    schema.refine((config) => config.VOTER_DATABASE_URLS.size >= 2, {
-      path: ['VOTER_DATABASE_URLS'],
-      message: 'must name at least two zones',
-    }),
-    environment,
-  );
+  return readEnvironment(schema, environment);
 }

@@ -11,7 +11,9 @@ const schema = z.object({
   HTTP_PORT: portSetting.describe('port to listen on'),
   COORDINATOR_URLS: urlList.describe('coordinators to fetch snapshots from, comma separated'),
   NATS_URL: z.url().describe('where notices come from, like nats://user:password@host:4222'),
-  ZONE_URLS: namedUrlsSetting.describe("every zone's API, like a=http://…,b=http://…"),
+  ZONE_URLS: namedUrlsSetting
+    .refine((urls) => urls.size > 0, 'must name at least one zone')
+    .describe("every zone's API, like a=http://…,b=http://…"),
   POLL_EVERY_MS: z.coerce
     .number()
     .int()
@@ -41,11 +43,5 @@ export type RouterConfig = Readonly<z.infer<typeof schema>>;
 export function readRouterConfig(
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): RouterConfig {
-  return readEnvironment(
-    schema.refine((config) => config.ZONE_URLS.size > 0, {
-      path: ['ZONE_URLS'],
-      message: 'must name at least one zone',
-    }),
-    environment,
-  );
+  return readEnvironment(schema, environment);
 }

@@ -55,6 +55,6 @@ export async function startRouter(config: RouterConfig): Promise<NestFastifyAppl
   addStandardRoutes(app, readiness, openApiDocument('Borough', '0.1.0', ROUTES));
   await app.listen(config.HTTP_PORT, config.HTTP_HOST);
   notices.start();
-  void table.start();
+  table.start();
   return app;
 }

@@ -4,6 +4,7 @@ export { DeadlineInterceptor } from './http/deadline.interceptor.js';
 export { openApiDocument } from './http/openapi.js';
 export { addStandardRoutes } from './http/standard-routes.js';
 export { BackgroundLoop } from './lifecycle/background-loop.js';
+export { JoinedRefresh } from './lifecycle/joined-refresh.js';
 export { Readiness } from './lifecycle/readiness.js';
 export { runMain } from './lifecycle/run-main.js';
 export { StartRefused } from './lifecycle/start-refused.js';

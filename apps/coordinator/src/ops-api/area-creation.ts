@@ -43,10 +43,9 @@ export class AreaCreation {
 
   private async createNow(request: CreateAreaRequest): Promise<{ area: CreatedArea; isNew: boolean }> {
     this.requireKnownZone(request.zone);
+    await settle(this.voters, await this.voters.read(), this.logger);
     // Under our own term, so that no other coordinator can be choosing the same number.
-    await this.voters.lead();
-    let readings = await this.voters.read();
-    if (await settle(this.voters, readings, this.logger)) readings = await this.voters.read();
+    const readings = await this.voters.readAsLeader();
 
     const areas = areasHeldBy(readings, 1);
     const ownership = ownershipOf(readings, this.voters.zoneIds.length);

@@ -68,9 +68,7 @@ export class RoutingPublisher {
 
   /** Reads the voters now; after a change, so that it need not wait for the next round. */
   async readVoters(): Promise<void> {
-    let readings = await this.voters.read();
-    if (await settle(this.voters, readings, this.logger)) readings = await this.voters.read();
-    this.publish(readings);
+    this.publish(await settle(this.voters, await this.voters.read(), this.logger));
   }
 
   private publish(readings: Readings): void {

@@ -5,18 +5,27 @@ import { areasHeldBy, type Readings, type Voters } from './voters.js';
 
 /**
  * Finishes what was begun and brings up voters that lag: installs that only some accepted (adopted, never replaced:
- * SPEC.md O3), and areas only some hold. Does nothing, and takes no lead, when all voters that answered agree.
+ * SPEC.md O3), and areas only some hold. Takes no lead and writes nothing while all voters that answered agree.
  *
- * @returns whether anything was written
+ * @param readings what shows whether there is anything to do; what to do is judged from a fresh reading under our term
+ * @returns readings after the work, or the given ones when there was none
  */
-export async function settle(voters: Voters, readings: Readings, logger: Logger): Promise<boolean> {
-  const installed = await settleOwnership(voters, readings, logger);
-  const areas = await settleAreas(voters, readings);
-  return installed || areas;
+export async function settle(voters: Voters, readings: Readings, logger: Logger): Promise<Readings> {
+  if (isSettled(voters, readings)) return readings;
+  const judged = await voters.readAsLeader();
+  await settleOwnership(voters, judged, logger);
+  await settleAreas(voters, judged);
+  return voters.read();
 }
 
-async function settleOwnership(voters: Voters, readings: Readings, logger: Logger): Promise<boolean> {
-  let hasWritten = false;
+function isSettled(voters: Voters, readings: Readings): boolean {
+  const isOwnershipSettled = ownershipOf(readings, voters.zoneIds.length).every(
+    ({ adopted, copies }) => adopted.kind === 'settled' && laggingVoters(adopted.entry, copies).length === 0,
+  );
+  return isOwnershipSettled && areasHeldBy(readings, readings.size).length === areasHeldBy(readings, 1).length;
+}
+
+async function settleOwnership(voters: Voters, readings: Readings, logger: Logger): Promise<void> {
   for (const { shard, copies, adopted } of ownershipOf(readings, voters.zoneIds.length)) {
     if (adopted.kind === 'contradiction') {
       logger.error(
@@ -29,7 +38,6 @@ async function settleOwnership(voters: Voters, readings: Readings, logger: Logge
         { shardId: shard, epoch: adopted.row.epoch, owner: adopted.row.owner },
         'finished an install that was begun',
       );
-      hasWritten = true;
     } else if (adopted.kind === 'settled' && adopted.entry.state === 'serving') {
       const { epoch, owner } = adopted.entry;
       for (const zoneId of laggingVoters(adopted.entry, copies)) {
@@ -38,18 +46,15 @@ async function settleOwnership(voters: Voters, readings: Readings, logger: Logge
           await voter.serve(term, shard, epoch, owner);
         });
         logger.info({ shardId: shard, epoch, zoneId }, 'brought a voter that lagged up to date');
-        hasWritten = true;
       }
     }
   }
-  return hasWritten;
 }
 
-async function settleAreas(voters: Voters, readings: Readings): Promise<boolean> {
+async function settleAreas(voters: Voters, readings: Readings): Promise<void> {
   const complete = new Set(areasHeldBy(readings, readings.size).map((area) => area.shard));
   const begun = areasHeldBy(readings, 1).filter((area) => !complete.has(area.shard));
   for (const area of begun) await voters.putArea(area);
-  return begun.length > 0;
 }
 
 /** Areas a majority holds: the ones that may be published. */

@@ -41,6 +41,19 @@ export class Voters {
   }
 
   /**
+   * What a majority knows *and has promised to keep from older coordinators*: the only ground for a decision. Copies of
+   * voters that have not promised this term may still be changed by the coordinator before us (SPEC.md O2).
+   *
+   * @throws Problem `no-majority`, `stale-term`
+   */
+  async readAsLeader(): Promise<Readings> {
+    const term = await this.lead();
+    const promised = [...(await this.read())].filter(([, reading]) => compareTerms(reading.promised, term) === 0);
+    this.requireMajority(promised.length);
+    return new Map(promised);
+  }
+
+  /**
    * The term of this coordinator, taken from a majority when it has none.
    *
    * @throws Problem `no-majority`, `stale-term` when another coordinator was faster

@@ -5,7 +5,7 @@ import {
   type RoutingChanged,
   routingSnapshot,
 } from '@borough/contracts';
-import { BackgroundLoop, type Logger, type Notices, type Readiness } from '@borough/server-kit';
+import { BackgroundLoop, JoinedRefresh, type Logger, type Notices, type Readiness } from '@borough/server-kit';
 import {
   type AreaMap,
   buildAreaMap,
@@ -18,8 +18,10 @@ import {
 import { request } from 'undici';
 import { type z } from 'zod';
 
-/** Shortest time between two fetches asked for by misses, in ms: a stream of unknown places costs few of them. */
-const MISS_FETCH_MS = 200;
+/** Shortest time between two fetches, in ms: a stream of unknown places costs few of them. */
+const FETCH_EVERY_MS = 100;
+/** Until there is a table at all, polling slowly would be a long start. */
+const FIRST_FETCH_EVERY_MS = 100;
 const FETCH_DEADLINE_MS = 2_000;
 
 /**
@@ -37,8 +39,7 @@ export class LiveTable {
   private routing: RoutingTable = emptyTable();
   private areas: AreaMap = buildAreaMap([]);
   private areaMapVersion = -1;
-  private fetching: Promise<void> | undefined;
-  private fetchedAtMs = -Infinity;
+  private readonly refresh = new JoinedRefresh(() => this.fetch(), FETCH_EVERY_MS);
   private readonly polling: BackgroundLoop;
 
   constructor(
@@ -51,33 +52,25 @@ export class LiveTable {
     readiness.wait('routing', 'no routing table has been received yet');
     this.polling = new BackgroundLoop({
       name: 'routing table',
-      intervalMs: pollEveryMs,
+      intervalMs: () => (this.isKnown ? pollEveryMs : FIRST_FETCH_EVERY_MS),
       maxPauseMs: pollEveryMs,
       jitter: 0.2,
-      round: () => this.fetch(),
+      isStarting: () => !this.isKnown,
+      round: () => this.refresh.now(),
       logger,
     });
   }
 
-  /** Resolves once a first table is here, or the first try has failed; polling goes on either way. */
-  async start(): Promise<void> {
+  /** Fetches until there is a first table, then goes on polling. */
+  start(): void {
     this.notices.listen(ROUTING_CHANGED_SUBJECT, routingChanged, (notice) => {
       this.takeNotice(notice);
     });
-    await this.fetch().catch(() => undefined);
-    // Until there is a table at all, asking every few seconds would be a long start.
-    while (!this.isKnown && !this.isStopped) {
-      await new Promise((resolve) => setTimeout(resolve, MISS_FETCH_MS));
-      await this.fetch().catch(() => undefined);
-    }
     this.polling.start();
   }
 
-  private isStopped = false;
-
-  async stop(): Promise<void> {
-    this.isStopped = true;
-    await this.polling.stop();
+  stop(): Promise<void> {
+    return this.polling.stop();
   }
 
   get isKnown(): boolean {
@@ -96,31 +89,21 @@ export class LiveTable {
     return this.routing.entries.get(shard);
   }
 
-  /** Asks again after a place or shard was not found, at a bounded rate: it may have been added a moment ago. */
+  /** Asks again after a place or shard was not found: it may have been added a moment ago. */
   async refreshAfterMiss(): Promise<void> {
-    if (performance.now() - this.fetchedAtMs < MISS_FETCH_MS) return;
-    await this.fetch().catch(() => undefined);
+    await this.refresh.now().catch(() => undefined);
   }
 
   private takeNotice(notice: RoutingChanged): void {
     this.routing = merge(this.routing, notice.entries.map(asEntry));
     if (hasGap(this.routing, notice.tableVersion) || notice.areaMapVersion > this.areaMapVersion) {
-      this.fetch().catch((error: unknown) => {
+      this.refresh.now().catch((error: unknown) => {
         this.logger.warn({ err: error }, 'the routing snapshot could not be fetched after a notice');
       });
     }
   }
 
-  /** Joins a fetch under way: many misses at once are one request. */
-  private fetch(): Promise<void> {
-    this.fetching ??= this.fetchNow().finally(() => {
-      this.fetching = undefined;
-      this.fetchedAtMs = performance.now();
-    });
-    return this.fetching;
-  }
-
-  private async fetchNow(): Promise<void> {
+  private async fetch(): Promise<void> {
     const snapshot = await this.ask('/v1/routing', routingSnapshot);
     if (snapshot.areaMapVersion > this.areaMapVersion) {
       const map = await this.ask('/v1/area-map', areaMapView);

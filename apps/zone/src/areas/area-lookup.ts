@@ -1,11 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { type Place } from '@borough/contracts';
-import { Problem } from '@borough/server-kit';
+import { JoinedRefresh, Problem } from '@borough/server-kit';
 import { type Area, type AreaMap, buildAreaMap, shardOfPlace, type ShardNumber } from '@borough/topology';
 import { DataSource } from 'typeorm';
 
 /** Shortest time between two reads of the area map after a miss, in ms: a stream of wrong places costs one read. */
-const MISS_REREAD_MS = 500;
+const MISS_REREAD_MS = 100;
 
 /**
  * Which shard a place lies in, by this zone's copy of the area map.
@@ -15,8 +15,7 @@ const MISS_REREAD_MS = 500;
 @Injectable()
 export class AreaLookup {
   private map: AreaMap = buildAreaMap([]);
-  private readAt = -Infinity;
-  private reading: Promise<void> | undefined;
+  private readonly reading = new JoinedRefresh(() => this.read(), MISS_REREAD_MS);
 
   constructor(private readonly source: DataSource) {}
 
@@ -24,7 +23,7 @@ export class AreaLookup {
   async shardOf(place: Place): Promise<ShardNumber> {
     const known = shardOfPlace(this.map, place.latitude, place.longitude);
     if (known !== undefined) return known;
-    if (performance.now() - this.readAt > MISS_REREAD_MS) await (this.reading ??= this.read());
+    await this.reading.now();
     const found = shardOfPlace(this.map, place.latitude, place.longitude);
     if (found === undefined) {
       throw new Problem('area-not-served', { detail: `No area covers ${place.latitude}, ${place.longitude}.` });
@@ -33,12 +32,6 @@ export class AreaLookup {
   }
 
   private async read(): Promise<void> {
-    try {
-      const areas = await this.source.query<Area[]>('SELECT a.shard, a.name, a.cells FROM control.area a');
-      this.map = buildAreaMap(areas);
-      this.readAt = performance.now();
-    } finally {
-      this.reading = undefined;
-    }
+    this.map = buildAreaMap(await this.source.query<Area[]>('SELECT a.shard, a.name, a.cells FROM control.area a'));
   }
 }

@@ -6,7 +6,8 @@ import { DataSource } from 'typeorm';
 import { AreaLookup } from '../areas/area-lookup.js';
 import { freshUuid } from '../http/new-uuid.js';
 import { requireTagAgrees, type WriteRequest } from '../http/write-request.js';
-import { type Answer, IdempotentWrites } from '../idempotency/idempotent-writes.js';
+import { IdempotentWrites } from '../writes/idempotent-writes.js';
+import { type Answer } from '../writes/pending-write.js';
 import { courierEntity, type CourierRow } from './courier.entity.js';
 import { courierView } from './courier.view.js';
 
@@ -37,9 +38,7 @@ export class CourierService {
       longitude: body.location.longitude,
       createdAt: new Date(),
     };
-    return this.writes.run(write, shard, body, courierView(row), async (tx, epoch) => {
-      await tx.insert(courierEntity, { ...row, epoch });
-    });
+    return this.writes.run(write, shard, body, courierView(row), [{ entity: courierEntity, rows: [row] }]);
   }
 
   /** @throws Problem `courier-not-found` */

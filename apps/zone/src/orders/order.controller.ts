@@ -9,7 +9,7 @@ import {
 import { type FastifyReply } from 'fastify';
 import { readId } from '../http/read-id.js';
 import { readQuery } from '../http/read-query.js';
-import { sendAnswer } from '../idempotency/send-answer.js';
+import { sendAnswer } from '../writes/send-answer.js';
 import { Write, type WriteRequest } from '../http/write-request.js';
 import { OrderService } from './order.service.js';
 

@@ -2,13 +2,14 @@ import { Injectable } from '@nestjs/common';
 import { type OrderPage, type OrderView, type PageQuery, type PlaceOrderRequest } from '@borough/contracts';
 import { Problem } from '@borough/server-kit';
 import { type ShardNumber, shardOfUuid, toId } from '@borough/topology';
-import { DataSource, type EntityManager, LessThan } from 'typeorm';
+import { DataSource, LessThan } from 'typeorm';
 import { freshUuid } from '../http/new-uuid.js';
 import { readId } from '../http/read-id.js';
 import { requireTagAgrees, type WriteRequest } from '../http/write-request.js';
-import { type Answer, IdempotentWrites } from '../idempotency/idempotent-writes.js';
+import { IdempotentWrites } from '../writes/idempotent-writes.js';
+import { type Answer } from '../writes/pending-write.js';
 import { StoreService } from '../stores/store.service.js';
-import { orderEventEntity } from './order-event.entity.js';
+import { orderEventEntity, type OrderEventRow } from './order-event.entity.js';
 import { orderEntity, type OrderRow } from './order.entity.js';
 import { orderView } from './order.view.js';
 import { cursorAfter, readCursor } from './page-cursor.js';
@@ -30,13 +31,13 @@ export class OrderService {
     const storeUuid = readId('store', body.storeId);
     const shard = shardOfUuid(storeUuid);
     requireTagAgrees(write, shard, body.storeId);
+    await this.stores.requireStore(storeUuid);
     const row = placedOrder(shard, storeUuid, body);
     const view = orderView(row);
-    return this.writes.run(write, shard, body, view, async (tx, epoch) => {
-      await this.stores.requireStore(tx, storeUuid);
-      await tx.insert(orderEntity, { ...row, epoch });
-      await recordPlaced(tx, epoch, row, view, write.caller);
-    });
+    return this.writes.run(write, shard, body, view, [
+      { entity: orderEntity, rows: [row] },
+      { entity: orderEventEntity, rows: [placedEvent(row, view, write.caller)] },
+    ]);
   }
 
   /** @throws Problem `order-not-found` */
@@ -86,17 +87,11 @@ function placedOrder(shard: ShardNumber, storeUuid: string, body: PlaceOrderRequ
   };
 }
 
-async function recordPlaced(
-  tx: EntityManager,
-  epoch: number,
-  order: OrderRow,
-  after: OrderView,
-  actor: string,
-): Promise<void> {
-  await tx.insert(orderEventEntity, {
+function placedEvent(order: OrderRow, after: OrderView, actor: string): OrderEventRow {
+  return {
     id: freshUuid(order.shard),
     shard: order.shard,
-    epoch,
+    epoch: 0,
     version: 1,
     orderId: order.id,
     orderVersion: order.version,
@@ -105,5 +100,5 @@ async function recordPlaced(
     after,
     actor,
     occurredAt: order.placedAt,
-  });
+  };
 }

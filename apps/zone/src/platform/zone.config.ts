@@ -13,6 +13,12 @@ const schema = z.object({
   ),
   REDIS_URL: z.url().describe("this zone's Redis"),
   DATABASE_CONNECTIONS: z.coerce.number().int().min(1).max(200).default(16).describe('connections of the request pool'),
+  MAX_WAITING_WRITES: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(2_000)
+    .describe('writes that may wait for a batch; one more is refused as overloaded'),
   REQUEST_DEADLINE_MS: z.coerce
     .number()
     .int()

@@ -2,7 +2,7 @@ import { Body, Controller, Get, Param, Post, Res } from '@nestjs/common';
 import { type OpenStoreRequest, openStoreRequest, type StoreView } from '@borough/contracts';
 import { type FastifyReply } from 'fastify';
 import { readId } from '../http/read-id.js';
-import { sendAnswer } from '../idempotency/send-answer.js';
+import { sendAnswer } from '../writes/send-answer.js';
 import { Write, type WriteRequest } from '../http/write-request.js';
 import { StoreService } from './store.service.js';
 

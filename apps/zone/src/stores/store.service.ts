@@ -2,17 +2,23 @@ import { Injectable } from '@nestjs/common';
 import { type OpenStoreRequest, type StoreView } from '@borough/contracts';
 import { Problem } from '@borough/server-kit';
 import { toId } from '@borough/topology';
-import { DataSource, type EntityManager } from 'typeorm';
+import { DataSource } from 'typeorm';
 import { AreaLookup } from '../areas/area-lookup.js';
 import { freshUuid } from '../http/new-uuid.js';
 import { requireTagAgrees, type WriteRequest } from '../http/write-request.js';
-import { type Answer, IdempotentWrites } from '../idempotency/idempotent-writes.js';
+import { IdempotentWrites } from '../writes/idempotent-writes.js';
+import { type Answer } from '../writes/pending-write.js';
 import { StorePageCache } from './store-page-cache.js';
 import { storeEntity, type StoreRow } from './store.entity.js';
 import { storeView } from './store.view.js';
 
+/** Most stores a process remembers to exist, some 100 bytes each. */
+const MAX_SEEN_STORES = 100_000;
+
 @Injectable()
 export class StoreService {
+  private readonly seen = new Set<string>();
+
   constructor(
     private readonly source: DataSource,
     private readonly areas: AreaLookup,
@@ -38,9 +44,7 @@ export class StoreService {
       longitude: body.location.longitude,
       createdAt: new Date(),
     };
-    return this.writes.run(write, shard, body, storeView(row), async (tx, epoch) => {
-      await tx.insert(storeEntity, { ...row, epoch });
-    });
+    return this.writes.run(write, shard, body, storeView(row), [{ entity: storeEntity, rows: [row] }]);
   }
 
   /** @throws Problem `store-not-found` */
@@ -55,14 +59,16 @@ export class StoreService {
   }
 
   /**
-   * Inside the caller's transaction: the store exists, so its shard is right for an order.
+   * A store that was seen once exists for good, so it is looked for once per process.
    *
    * @throws Problem `store-not-found`
    */
-  async requireStore(tx: EntityManager, uuid: string): Promise<void> {
-    const found: unknown[] = await tx.query('SELECT 1 FROM stores s WHERE s.id = $1', [uuid]);
-    if (found.length === 0) {
+  async requireStore(uuid: string): Promise<void> {
+    if (this.seen.has(uuid)) return;
+    if (!(await this.source.manager.existsBy(storeEntity, { id: uuid }))) {
       throw new Problem('store-not-found', { detail: `There is no store ${toId('store', uuid)}.` });
     }
+    if (this.seen.size >= MAX_SEEN_STORES) this.seen.clear();
+    this.seen.add(uuid);
   }
 }

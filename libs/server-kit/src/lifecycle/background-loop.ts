@@ -4,7 +4,7 @@ import { type Logger } from '../observe/logger.js';
 export interface BackgroundLoopOptions {
   readonly name: string;
   /** Pause between the end of one round and the start of the next, in ms. */
-  readonly intervalMs: number;
+  readonly intervalMs: number | (() => number);
   /** Longest pause after failures in a row, in ms; it doubles from `intervalMs` up to this. */
   readonly maxPauseMs: number;
   /** Adds up to this share of the pause by chance (0 to 1), so that many processes do not ask at once. */
@@ -51,9 +51,8 @@ export class BackgroundLoop {
     while (!signal.aborted) {
       this.wakeUp = new AbortController();
       await this.round(signal);
-      await sleep(this.pauseMs(), undefined, { signal: AbortSignal.any([signal, this.wakeUp.signal]) }).catch(
-        () => undefined,
-      );
+      // `stop` ends it too. Not `AbortSignal.any` with the loop's own signal: Node 20 keeps something of each for ever.
+      await sleep(this.pauseMs(), undefined, { signal: this.wakeUp.signal }).catch(() => undefined);
     }
   }
 
@@ -77,7 +76,9 @@ export class BackgroundLoop {
   }
 
   private pauseMs(): number {
-    const { intervalMs, maxPauseMs, jitter = 0 } = this.options;
+    const { maxPauseMs, jitter = 0 } = this.options;
+    const intervalMs =
+      typeof this.options.intervalMs === 'number' ? this.options.intervalMs : this.options.intervalMs();
     const pauseMs = Math.min(intervalMs * 2 ** Math.min(this.failures, 16), Math.max(maxPauseMs, intervalMs));
     return pauseMs * (1 + jitter * Math.random());
   }

@@ -1,6 +1,6 @@
 import { IDEMPOTENCY_REPLAYED_HEADER } from '@borough/contracts';
 import { type FastifyReply } from 'fastify';
-import { type Answer } from './idempotent-writes.js';
+import { type Answer } from './pending-write.js';
 
 /** Sends a kept answer as the very bytes that were kept. */
 export function sendAnswer(reply: FastifyReply, answer: Answer): void {

@@ -3,4 +3,4 @@ import { OwnershipModule } from '../ownership/ownership.module.js';
 import { IdempotentWrites } from './idempotent-writes.js';
 
 @Module({ imports: [OwnershipModule], providers: [IdempotentWrites], exports: [IdempotentWrites] })
-export class IdempotencyModule {}
+export class WritesModule {}
