@@ -1,0 +1,69 @@
+/** The words and rules of zones, shards and tags: pure functions, no I/O. SPEC.md beside this folder has the promises. */
+export { ZONE_ID_PATTERN, type ZoneId } from './zone-id.js';
+export {
+  ID_LENGTH,
+  ID_PREFIXES,
+  isShardNumber,
+  newUuid,
+  parseId,
+  SHARD_COUNT,
+  shardOfUuid,
+  toId,
+  type IdKind,
+  type ParsedId,
+  type ShardNumber,
+} from './ids.js';
+export {
+  areaOfShard,
+  buildAreaMap,
+  cellOfPlace,
+  isCell,
+  overlappingArea,
+  PLACE_RESOLUTION,
+  shardOfCell,
+  shardOfPlace,
+  type Area,
+  type AreaMap,
+} from './area-map.js';
+export { parseTrafficTag, resolveTag, tagOfPath, type TrafficTag } from './traffic-tag.js';
+export {
+  compareTerms,
+  FIRST_EPOCH,
+  next,
+  stateOfRow,
+  type Epoch,
+  type Fence,
+  type Fenced,
+  type Install,
+  type IntendMove,
+  type MoveId,
+  type Moving,
+  type OwnershipRow,
+  type Serving,
+  type ShardEvent,
+  type ShardState,
+  type StoredState,
+  type Term,
+} from './shard-state.js';
+export {
+  adoptedOwnership,
+  laggingVoters,
+  majority,
+  mayServe,
+  type AdoptedOwnership,
+  type Proposal,
+  type VoterCopy,
+} from './ownership.js';
+export {
+  compareEntries,
+  emptyTable,
+  entryOfRow,
+  hasGap,
+  merge,
+  STATE_RANKS,
+  tableOf,
+  tableVersionOf,
+  type RoutingEntry,
+  type RoutingState,
+  type RoutingTable,
+} from './routing-table.js';
