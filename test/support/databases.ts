@@ -82,7 +82,7 @@ export function redisUrl(): string {
 }
 
 /** One connection that is closed again whatever happens. */
-export async function asSuperuser<Result>(url: string, work: (client: pg.Client) => Promise<Result>): Promise<Result> {
+async function asSuperuser<Result>(url: string, work: (client: pg.Client) => Promise<Result>): Promise<Result> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {

@@ -3,7 +3,7 @@ import { type TestCluster } from './cluster.js';
 import { type Attempt } from './placing-orders.js';
 
 /** Rows and an order-independent digest of every replicated table of a zone. */
-export async function contentsOf(cluster: TestCluster, zoneId: string): Promise<Record<string, string>> {
+async function contentsOf(cluster: TestCluster, zoneId: string): Promise<Record<string, string>> {
   const tables = await cluster.sql<{ tablename: string }>(
     zoneId,
     "SELECT p.tablename FROM pg_publication_tables p WHERE p.pubname = 'borough' ORDER BY 1",

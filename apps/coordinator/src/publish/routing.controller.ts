@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Controller, Get, Headers, Inject, Res } from '@nestjs/common';
 import { type FastifyReply } from 'fastify';
 import { RoutingPublisher } from './routing-publisher.js';
@@ -9,19 +10,20 @@ export class RoutingController {
 
   @Get('routing')
   routing(@Headers('if-none-match') known: string | undefined, @Res() reply: FastifyReply): void {
-    const snapshot = this.publisher.snapshot();
-    sendUnlessKnown(reply, known, `"${snapshot.tableVersion}.${snapshot.areaMapVersion}"`, snapshot);
+    sendUnlessKnown(reply, known, this.publisher.snapshot());
   }
 
   @Get('area-map')
   areaMap(@Headers('if-none-match') known: string | undefined, @Res() reply: FastifyReply): void {
-    const map = this.publisher.areaMap();
-    sendUnlessKnown(reply, known, `"${map.areaMapVersion}"`, map);
+    sendUnlessKnown(reply, known, this.publisher.areaMap());
   }
 }
 
-function sendUnlessKnown(reply: FastifyReply, known: string | undefined, etag: string, body: object): void {
+/** The tag is a digest of the content: two coordinators may hold different tables of one version (SPEC.md, section 7). */
+function sendUnlessKnown(reply: FastifyReply, known: string | undefined, body: object): void {
+  const text = JSON.stringify(body);
+  const etag = `"${createHash('sha256').update(text).digest('base64url')}"`;
   void reply.header('etag', etag).header('cache-control', 'no-cache');
   if (known === etag) void reply.code(304).send();
-  else void reply.send(body);
+  else void reply.header('content-type', 'application/json; charset=utf-8').send(text);
 }

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Problem } from '@borough/server-kit';
 import { type ShardNumber } from '@borough/topology';
 import { type Client } from 'pg';
-import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
+import { DataSource, type EntityManager, type QueryRunner, QueryRunnerProviderAlreadyReleasedError } from 'typeorm';
 import { ownershipRefusal } from './refusal.js';
 
 /**
@@ -91,10 +91,13 @@ async function commit(runner: QueryRunner, client: Client): Promise<void> {
   }
 }
 
+const CONNECTION_LOSS =
+  /Connection terminated|ECONNRESET|ECONNREFUSED|EPIPE|terminating connection|the database system is/;
+
 /** Before the commit was sent, a lost connection means that nothing was written. */
 function connectionLoss(error: unknown): Problem | undefined {
-  const text = error instanceof Error ? error.message : '';
-  const isLoss =
-    /Connection terminated|ECONNRESET|ECONNREFUSED|EPIPE|terminating connection|the database system is/.test(text);
+  // TypeORM gives a runner up when its connection dies between two statements.
+  const isGivenUp = error instanceof QueryRunnerProviderAlreadyReleasedError;
+  const isLoss = isGivenUp || (error instanceof Error && CONNECTION_LOSS.test(error.message));
   return isLoss ? new Problem('zone-unavailable', { retryAfterSeconds: 1, cause: error }) : undefined;
 }

@@ -1,5 +1,8 @@
 import { type PostgresSession, StartRefused } from '@borough/server-kit';
 
+/** What the checks need of a session as borough_owner. */
+type Session = Pick<PostgresSession, 'query'>;
+
 const OLDEST_SERVER = 160_000;
 
 interface Requirement {
@@ -66,7 +69,7 @@ function requirements(peers: number): readonly Requirement[] {
  * @param owner session as borough_owner
  * @throws StartRefused naming every fault at once, each with the line that fixes it
  */
-export async function requireServer(owner: PostgresSession, peers: number): Promise<void> {
+export async function requireServer(owner: Session, peers: number): Promise<void> {
   const [version] = await owner.query<{ number: string; text: string }>(
     "SELECT current_setting('server_version_num') AS number, current_setting('server_version') AS text",
   );
@@ -101,7 +104,7 @@ export async function requireServer(owner: PostgresSession, peers: number): Prom
  *
  * @throws StartRefused
  */
-export async function claimZone(owner: PostgresSession, zoneId: string): Promise<void> {
+export async function claimZone(owner: Session, zoneId: string): Promise<void> {
   await owner.query('INSERT INTO control.zone (id) VALUES ($1) ON CONFLICT DO NOTHING', [zoneId]);
   const [made] = await owner.query<{ id: string }>('SELECT z.id FROM control.zone z');
   if (made?.id !== zoneId) {
@@ -117,7 +120,7 @@ export async function claimZone(owner: PostgresSession, zoneId: string): Promise
  *
  * @throws StartRefused naming each table and trigger
  */
-export async function requireGuards(owner: PostgresSession): Promise<void> {
+export async function requireGuards(owner: Session): Promise<void> {
   const holes = await owner.query<{ table_name: string; trigger_name: string }>(
     'SELECT u.table_name, u.trigger_name FROM control.unguarded u ORDER BY 1, 2',
   );

@@ -4,7 +4,7 @@ import { linkName } from './links.js';
 import { type Mesh, type Peer } from './mesh.js';
 
 /** How often members are looked at, in ms; a silent one is noticed this much later than its bound. */
-const GUARD_EVERY_MS = 100;
+const GUARD_EVERY_MS = 200;
 /** How often the mesh is looked over, in ms: often until it is whole, then now and then. */
 const MESH_UNTIL_WHOLE_MS = 300;
 const MESH_WHEN_WHOLE_MS = 5_000;
