@@ -23,9 +23,10 @@ export default defineConfig(
       'no-console': 'error',
     },
   },
+  { files: ['**/*.mjs'], languageOptions: { globals: { URL: 'readonly', console: 'readonly' } } },
   // Command-line programs speak to a person on standard output.
   {
-    files: ['infra/**/*.ts', 'test/load/**/*.ts', 'test/support/closing-line-reporter.ts'],
+    files: ['infra/**/*.{ts,mjs}', 'test/load/**/*.ts', 'test/support/closing-line-reporter.ts'],
     rules: { 'no-console': 'off' },
   },
 );
