@@ -78,7 +78,7 @@ function ownService(
     name,
     command: {
       file: process.execPath,
-      args: ['--enable-source-maps', programOf(app), label],
+      args: [programOf(app), label],
       environment: plainEnvironment({
         LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'info',
         HTTP_HOST: hostname,

@@ -47,7 +47,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<NestF
       await publisher.stop();
       await Promise.all([notices.stop(), voters.end()]);
     });
-  addStandardRoutes(app, readiness, openApiDocument('Borough coordinator', '0.1.0', ROUTES));
+  addStandardRoutes(app, readiness, () => openApiDocument('Borough coordinator', '0.1.0', ROUTES));
   await app.listen(config.HTTP_PORT, config.HTTP_HOST);
   notices.start();
   publisher.start();

@@ -52,7 +52,7 @@ export async function startRouter(config: RouterConfig): Promise<NestFastifyAppl
     await table.stop();
     await Promise.all([notices.stop(), forwarder.stop()]);
   });
-  addStandardRoutes(app, readiness, openApiDocument('Borough', '0.1.0', ROUTES));
+  addStandardRoutes(app, readiness, () => openApiDocument('Borough', '0.1.0', ROUTES));
   await app.listen(config.HTTP_PORT, config.HTTP_HOST);
   notices.start();
   table.start();

@@ -54,7 +54,7 @@ export async function startZone(config: ZoneConfig): Promise<NestFastifyApplicat
     done();
   });
   fastify.addHook('onClose', () => agent.stop());
-  addStandardRoutes(app, readiness, openApiDocument('Borough zone', '0.1.0', ROUTES));
+  addStandardRoutes(app, readiness, () => openApiDocument('Borough zone', '0.1.0', ROUTES));
   await app.listen(config.HTTP_PORT, config.HTTP_HOST);
   agent.start();
   return app;

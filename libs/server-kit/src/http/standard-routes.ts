@@ -5,11 +5,11 @@ import { metrics } from '../observe/metrics.js';
 /**
  * The routes every process has: is it alive, may it have traffic, what does it count, what does it offer.
  *
- * @param openApi the document served at `/openapi.json`
+ * @param openApi makes the document served at `/openapi.json`; called once, when somebody asks
  */
-export function addStandardRoutes(app: NestFastifyApplication, readiness: Readiness, openApi: object): void {
+export function addStandardRoutes(app: NestFastifyApplication, readiness: Readiness, openApi: () => object): void {
   const fastify = app.getHttpAdapter().getInstance();
-  const document = JSON.stringify(openApi);
+  let document: string | undefined;
   fastify.get('/health/live', () => ({ status: 'live' }));
   fastify.get('/health/ready', (_request, reply) =>
     readiness.isReady
@@ -19,5 +19,8 @@ export function addStandardRoutes(app: NestFastifyApplication, readiness: Readin
   fastify.get('/metrics', async (_request, reply) =>
     reply.header('content-type', metrics.contentType).send(await metrics.metrics()),
   );
-  fastify.get('/openapi.json', (_request, reply) => reply.header('content-type', 'application/json').send(document));
+  fastify.get('/openapi.json', (_request, reply) => {
+    document ??= JSON.stringify(openApi());
+    return reply.header('content-type', 'application/json').send(document);
+  });
 }

@@ -1,0 +1,128 @@
+/** For specs: what stands on the far side of a router, as small HTTP servers that write down what they are asked. */
+import { once } from 'node:events';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { type AddressInfo, type Socket } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { type AreaMapView, type RoutingSnapshot } from '@borough/contracts';
+import { type Area, type RoutingEntry, tableVersionOf } from '@borough/topology';
+
+/** One request as a far side got it. */
+export interface ReceivedRequest {
+  readonly method: string;
+  readonly target: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly rawHeaders: readonly string[];
+  readonly body: Buffer;
+}
+
+type Answer = (response: ServerResponse, request: ReceivedRequest) => void | Promise<void>;
+
+abstract class FarSide {
+  readonly received: ReceivedRequest[] = [];
+  /** Connections opened to it so far. */
+  connections = 0;
+  private readonly server: Server;
+  private port = 0;
+
+  constructor() {
+    this.server = createServer((request, response) => void this.take(request, response));
+    this.server.on('connection', () => (this.connections += 1));
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Listens, the second time on the same port. */
+  async start(): Promise<this> {
+    this.server.listen(this.port, '127.0.0.1');
+    await once(this.server, 'listening');
+    this.port = (this.server.address() as AddressInfo).port;
+    return this;
+  }
+
+  /** Ends it and every connection to it, as a killed process. */
+  async kill(): Promise<void> {
+    if (!this.server.listening) return;
+    const closed = once(this.server, 'close');
+    this.server.close();
+    this.server.closeAllConnections();
+    await closed;
+  }
+
+  protected abstract readonly answer: Answer;
+
+  private async take(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = '', url = '', headers, rawHeaders } = request;
+    try {
+      const received = { method, target: url, headers, rawHeaders, body: await buffer(request) };
+      this.received.push(received);
+      await this.answer(response, received);
+    } catch {
+      response.destroy();
+    }
+  }
+}
+
+/** A zone that answers every request with its name, until told otherwise. */
+export class FakeZone extends FarSide {
+  override answer: Answer = (response) => {
+    response.setHeader('content-type', 'application/json').end(JSON.stringify({ zone: this.zoneId }));
+  };
+
+  constructor(readonly zoneId: string) {
+    super();
+  }
+}
+
+/** Takes a request, and dies before it answers. */
+export const dieUnanswered: Answer = (response) => {
+  (response.socket as Socket).destroy();
+};
+
+/** Takes a request, and is never heard of again. */
+export const staySilent: Answer = () => undefined;
+
+/** A coordinator with a table that the test writes. */
+export class FakeCoordinator extends FarSide {
+  entries: RoutingEntry[] = [];
+  areas: Area[] = [];
+  /** Answers wait for this. */
+  gate: Promise<unknown> = Promise.resolve();
+
+  override answer: Answer = async (response, { target }) => {
+    const body = target === '/v1/routing' ? this.snapshot() : this.areaMap();
+    await this.gate;
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
+  };
+
+  /** How often the snapshot was fetched. */
+  get fetches(): number {
+    return this.received.filter(({ target }) => target === '/v1/routing').length;
+  }
+
+  /** An area of one cell, served by a shard of this owner. */
+  addArea(shard: number, cell: string, owner: string, epoch = 1): void {
+    this.areas.push({ shard, name: `area ${shard}`, cells: [cell] });
+    this.entries.push({ shard, epoch, state: 'serving', owner });
+  }
+
+  snapshot(): RoutingSnapshot {
+    return {
+      tableVersion: tableVersionOf(this.entries),
+      areaMapVersion: this.areas.length,
+      entries: structuredClone(this.entries),
+    };
+  }
+
+  areaMap(): AreaMapView {
+    const areas = this.areas.map(({ shard, name, cells }) => ({ shard, name, cells: [...cells] }));
+    return { areaMapVersion: this.areas.length, areas };
+  }
+}
