@@ -7,6 +7,7 @@ import { AreaLookup } from '../areas/area-lookup.js';
 import { freshUuid } from '../http/new-uuid.js';
 import { requireTagAgrees, type WriteRequest } from '../http/write-request.js';
 import { IdempotentWrites } from '../writes/idempotent-writes.js';
+import { newRow } from '../writes/new-rows.js';
 import { type Answer } from '../writes/pending-write.js';
 import { courierEntity, type CourierRow } from './courier.entity.js';
 import { courierView } from './courier.view.js';
@@ -38,7 +39,7 @@ export class CourierService {
       longitude: body.location.longitude,
       createdAt: new Date(),
     };
-    return this.writes.run(write, shard, body, courierView(row), [{ entity: courierEntity, rows: [row] }]);
+    return this.writes.run(write, shard, body, courierView(row), newRow(courierEntity, row));
   }
 
   /** @throws Problem `courier-not-found` */

@@ -47,12 +47,6 @@ GRANT SELECT ON control.zone, control.term, control.ownership, control.area
   TO borough_api, borough_control, borough_audit;
 GRANT SELECT ON control.zone TO borough_replication;
 
--- The shard that an id of ours carries: the 12 rand_a bits of its UUIDv7 (I1).
-CREATE FUNCTION control.shard_of(id uuid) RETURNS integer
-LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
-RETURN ((get_byte(uuid_send(id), 6) & 15) << 8) | get_byte(uuid_send(id), 7);
-GRANT EXECUTE ON FUNCTION control.shard_of(uuid) TO PUBLIC;
-
 -- Refusals ------------------------------------------------------------------------------------------------------------
 -- SQLSTATE class BR is ours; the last three digits are the HTTP status the zone answers with.
 
@@ -323,7 +317,6 @@ BEGIN
 END $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA control FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION control.shard_of(uuid) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION control.begin_write(integer) TO borough_api;
 GRANT EXECUTE ON FUNCTION
   control.promise_term(bigint, text),

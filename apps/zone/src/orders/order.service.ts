@@ -7,6 +7,7 @@ import { freshUuid } from '../http/new-uuid.js';
 import { readId } from '../http/read-id.js';
 import { requireTagAgrees, type WriteRequest } from '../http/write-request.js';
 import { IdempotentWrites } from '../writes/idempotent-writes.js';
+import { newRow } from '../writes/new-rows.js';
 import { type Answer } from '../writes/pending-write.js';
 import { StoreService } from '../stores/store.service.js';
 import { orderEventEntity, type OrderEventRow } from './order-event.entity.js';
@@ -34,10 +35,10 @@ export class OrderService {
     await this.stores.requireStore(storeUuid);
     const row = placedOrder(shard, storeUuid, body);
     const view = orderView(row);
-    return this.writes.run(write, shard, body, view, [
-      { entity: orderEntity, rows: [row] },
-      { entity: orderEventEntity, rows: [placedEvent(row, view, write.caller)] },
-    ]);
+    return this.writes.run(write, shard, body, view, {
+      ...newRow(orderEntity, row),
+      ...newRow(orderEventEntity, placedEvent(row, view, write.caller)),
+    });
   }
 
   /** @throws Problem `order-not-found` */

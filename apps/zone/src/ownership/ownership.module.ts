@@ -1,5 +1,5 @@
 import { Module } from '@nestjs/common';
-import { OwnedTransactions } from './owned-transactions.js';
+import { ConfirmedStatements } from './confirmed-statements.js';
 
-@Module({ providers: [OwnedTransactions], exports: [OwnedTransactions] })
+@Module({ providers: [ConfirmedStatements], exports: [ConfirmedStatements] })
 export class OwnershipModule {}

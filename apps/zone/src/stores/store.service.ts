@@ -7,6 +7,7 @@ import { AreaLookup } from '../areas/area-lookup.js';
 import { freshUuid } from '../http/new-uuid.js';
 import { requireTagAgrees, type WriteRequest } from '../http/write-request.js';
 import { IdempotentWrites } from '../writes/idempotent-writes.js';
+import { newRow } from '../writes/new-rows.js';
 import { type Answer } from '../writes/pending-write.js';
 import { StorePageCache } from './store-page-cache.js';
 import { storeEntity, type StoreRow } from './store.entity.js';
@@ -44,7 +45,7 @@ export class StoreService {
       longitude: body.location.longitude,
       createdAt: new Date(),
     };
-    return this.writes.run(write, shard, body, storeView(row), [{ entity: storeEntity, rows: [row] }]);
+    return this.writes.run(write, shard, body, storeView(row), newRow(storeEntity, row));
   }
 
   /** @throws Problem `store-not-found` */

@@ -4,16 +4,17 @@ import { type DataSource } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createZoneDatabase, type ZoneDatabase } from '../../../../test/support/databases.js';
 import { requestPool } from '../database.js';
-import { OwnedTransactions } from '../ownership/owned-transactions.js';
+import { ConfirmedStatements } from '../ownership/confirmed-statements.js';
 import { storeEntity } from '../stores/store.entity.js';
 import { commitBatch } from './commit-batch.js';
+import { newRow } from './new-rows.js';
 import { type PendingWrite } from './pending-write.js';
 
 const SHARD = 5;
 
 let database: ZoneDatabase;
 let pool: DataSource;
-let transactions: OwnedTransactions;
+let statements: ConfirmedStatements;
 
 beforeEach(async () => {
   database = await createZoneDatabase();
@@ -21,7 +22,7 @@ beforeEach(async () => {
   await database.own(SHARD, { owner: 'a', epoch: 3 });
   await database.openTables();
   pool = await requestPool(database.apiUrl, 8).initialize();
-  transactions = new OwnedTransactions(pool);
+  statements = new ConfirmedStatements(pool);
 });
 
 afterEach(async () => {
@@ -32,7 +33,7 @@ afterEach(async () => {
 describe('a batch', () => {
   it('writes every effect once, at the epoch of the owner, and answers in order', async () => {
     const outcomes = await commitBatch(
-      transactions,
+      statements,
       SHARD,
       ['1', '2', '3'].map((key) => storeWrite(key)),
     );
@@ -45,8 +46,8 @@ describe('a batch', () => {
   });
 
   it('mixes new writes, replays and refusals without one spoiling another', async () => {
-    await commitBatch(transactions, SHARD, [storeWrite('1'), storeWrite('2')]);
-    const outcomes = await commitBatch(transactions, SHARD, [
+    await commitBatch(statements, SHARD, [storeWrite('1'), storeWrite('2')]);
+    const outcomes = await commitBatch(statements, SHARD, [
       storeWrite('2', 'another body'),
       storeWrite('3'),
       storeWrite('1'),
@@ -66,12 +67,12 @@ describe('a batch', () => {
       const keys = ['x', 'y', 'z'].map((key) => `${key}${round}`);
       const [one, two] = await Promise.all([
         commitBatch(
-          transactions,
+          statements,
           SHARD,
           keys.map((key) => storeWrite(key)),
         ),
         commitBatch(
-          transactions,
+          statements,
           SHARD,
           keys.toReversed().map((key) => storeWrite(key)),
         ),
@@ -83,36 +84,29 @@ describe('a batch', () => {
 
   it('is refused as a whole when the shard is not ours, and leaves nothing', async () => {
     await database.own(SHARD, { owner: 'b', epoch: 4 });
-    await expect(commitBatch(transactions, SHARD, [storeWrite('1'), storeWrite('2')])).rejects.toMatchObject({
+    await expect(commitBatch(statements, SHARD, [storeWrite('1'), storeWrite('2')])).rejects.toMatchObject({
       code: 'wrong-zone',
       facts: { members: { shard: SHARD, owner: 'b', epoch: 4 } },
     });
     expect(await database.query('SELECT 1 FROM idempotency_keys')).toEqual([]);
   });
 
-  it('that loses its connection before the commit is known to be unwritten', async () => {
-    const run = transactions.run(SHARD, async (tx) => {
-      await tx.query('SELECT 1');
-      await database.query(
-        "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a WHERE a.application_name = 'borough-zone' AND a.datname = current_database()",
-      );
-      await tx.query('SELECT 1');
-    });
-    await expect(run).rejects.toMatchObject({ code: 'zone-unavailable' });
+  it('whose session is ended in the middle is unknown, and not called failed', async () => {
+    const outcome = statements.run({ name: 'sleep', text: 'SELECT pg_sleep(60)' }, []).catch((error: unknown) => error);
+    await expect
+      .poll(() =>
+        database.query(
+          `SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a
+            WHERE a.application_name = 'borough-zone' AND a.datname = current_database() AND a.wait_event = 'PgSleep'`,
+        ),
+      )
+      .toHaveLength(1);
+    expect(await outcome).toMatchObject({ code: 'outcome-unknown' });
   });
 
   it('whose commit ends with a warning is not reported as written: its wait for other zones was cancelled', async () => {
-    const run = transactions.run(SHARD, async (tx) => {
-      // Deferred to the commit, as the warning of a cancelled wait is.
-      await tx.query('SELECT 1');
-      await tx.query('CREATE TEMP TABLE t (a int) ON COMMIT DROP');
-      await tx.query(`CREATE FUNCTION pg_temp.warn() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN RAISE WARNING 'canceling wait for synchronous replication'; RETURN NULL; END $$`);
-      await tx.query(`CREATE CONSTRAINT TRIGGER w AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED
-        FOR EACH ROW EXECUTE FUNCTION pg_temp.warn()`);
-      await tx.query('INSERT INTO t VALUES (1)');
-    });
-    await expect(run).rejects.toMatchObject({ code: 'outcome-unknown' });
+    const text = "DO $$ BEGIN RAISE WARNING 'canceling wait for synchronous replication'; END $$";
+    await expect(statements.run({ name: 'warn', text }, [])).rejects.toMatchObject({ code: 'outcome-unknown' });
   });
 });
 
@@ -123,22 +117,15 @@ function storeWrite(key: string, body = `body of ${key}`): PendingWrite {
     key,
     fingerprint: Buffer.from(body).toString('hex'),
     answer: { status: 201, body: key, isReplay: false },
-    effect: [
-      {
-        entity: storeEntity,
-        rows: [
-          {
-            id: newUuid(SHARD, Date.now(), () => randomBytes(16)),
-            shard: SHARD,
-            epoch: 0,
-            version: 1,
-            name: key,
-            latitude: 1,
-            longitude: 2,
-            createdAt: new Date(),
-          },
-        ],
-      },
-    ],
+    rows: newRow(storeEntity, {
+      id: newUuid(SHARD, Date.now(), () => randomBytes(16)),
+      shard: SHARD,
+      epoch: 0,
+      version: 1,
+      name: key,
+      latitude: 1,
+      longitude: 2,
+      createdAt: new Date(),
+    }),
   };
 }

@@ -138,6 +138,6 @@ function write(key: string): PendingWrite {
     key,
     fingerprint: 'f',
     answer: { status: 201, body: key, isReplay: false },
-    effect: [],
+    rows: {},
   };
 }

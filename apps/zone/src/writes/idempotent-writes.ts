@@ -2,12 +2,13 @@ import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { type ShardNumber } from '@borough/topology';
 import { type WriteRequest } from '../http/write-request.js';
-import { OwnedTransactions } from '../ownership/owned-transactions.js';
+import { ConfirmedStatements } from '../ownership/confirmed-statements.js';
 import { ZONE_CONFIG } from '../platform/platform.module.js';
 import { type ZoneConfig } from '../platform/zone.config.js';
 import { commitBatch } from './commit-batch.js';
 import { GroupCommit } from './group-commit.js';
-import { type Answer, type NewRows } from './pending-write.js';
+import { type NewRows } from './new-rows.js';
+import { type Answer } from './pending-write.js';
 
 const BATCH_WRITES = 32;
 const BATCHES_PER_SHARD = 2;
@@ -22,8 +23,8 @@ const BATCHES_PER_SHARD = 2;
 export class IdempotentWrites {
   private readonly groupCommit: GroupCommit;
 
-  constructor(transactions: OwnedTransactions, @Inject(ZONE_CONFIG) config: ZoneConfig) {
-    this.groupCommit = new GroupCommit((shard, writes) => commitBatch(transactions, shard, writes), {
+  constructor(statements: ConfirmedStatements, @Inject(ZONE_CONFIG) config: ZoneConfig) {
+    this.groupCommit = new GroupCommit((shard, writes) => commitBatch(statements, shard, writes), {
       batchWrites: BATCH_WRITES,
       batchesPerShard: BATCHES_PER_SHARD,
       batches: Math.max(1, Math.floor(config.DATABASE_CONNECTIONS / 2)),
@@ -34,23 +35,17 @@ export class IdempotentWrites {
   /**
    * @param body what was asked, as it was understood; another body under the same key is refused
    * @param answer what the first request with this key is answered, with status 201
-   * @param effect rows of this shard; their `epoch` is filled in
-   * @throws Problem `idempotency-key-reused`, `overloaded`, and all that `OwnedTransactions.run` throws
+   * @param rows the effect: rows of this shard
+   * @throws Problem `idempotency-key-reused`, `overloaded`, and all that `ConfirmedStatements.run` throws
    */
-  async run(
-    request: WriteRequest,
-    shard: ShardNumber,
-    body: object,
-    answer: object,
-    effect: readonly NewRows[],
-  ): Promise<Answer> {
+  async run(request: WriteRequest, shard: ShardNumber, body: object, answer: object, rows: NewRows): Promise<Answer> {
     return this.groupCommit.submit(shard, {
       route: request.route,
       caller: request.caller,
       key: request.idempotencyKey,
       fingerprint: createHash('sha256').update(JSON.stringify(body)).digest('hex'),
       answer: { status: 201, body: JSON.stringify(answer), isReplay: false },
-      effect,
+      rows,
     });
   }
 }

@@ -1,5 +1,5 @@
 import { type Problem } from '@borough/server-kit';
-import { type EntitySchema } from 'typeorm';
+import { type NewRows } from './new-rows.js';
 
 /** What a write answers; kept with its key and given again, byte for byte. */
 export interface Answer {
@@ -8,12 +8,6 @@ export interface Answer {
   readonly body: string;
   /** Whether this repeats the answer of an earlier request with the same key. */
   readonly isReplay: boolean;
-}
-
-/** Rows to insert into one sharded table; `epoch` is filled in by whoever writes them. */
-export interface NewRows {
-  readonly entity: EntitySchema;
-  readonly rows: readonly object[];
 }
 
 /** One request's effect, ready to be written together with others of its shard. */
@@ -25,7 +19,7 @@ export interface PendingWrite {
   /** SHA-256 of what was asked, in hexadecimal: another body under the same key is refused. */
   readonly fingerprint: string;
   readonly answer: Answer;
-  readonly effect: readonly NewRows[];
+  readonly rows: NewRows;
 }
 
 /** What became of one write of a batch that was committed. */
