@@ -2,8 +2,15 @@
 -- ownership that wrote the row) and version (+1 per change), and lives in every zone.
 -- No foreign keys: rows are never removed, each write reads its store first, and a key share lock on a busy store's row
 -- would be taken by every order. The checks keep a row and what it points to in one shard: an id carries its shard in the
--- 12 rand_a bits of its UUIDv7 (I1). They are written out, not a function, because every zone evaluates them for every row
--- it applies, and PostgreSQL reads a function's stored body anew each time it inlines it.
+-- 12 rand_a bits of its UUIDv7 (I1). They are written out, not a function, and what one column may hold is a domain, not a
+-- check: every zone evaluates these for every row it applies, and PostgreSQL reads the stored form of a check and of a
+-- function's body anew each time, while it keeps those of a domain.
+
+CREATE DOMAIN latitude AS double precision CHECK (VALUE BETWEEN -90 AND 90);
+CREATE DOMAIN longitude AS double precision CHECK (VALUE BETWEEN -180 AND 180);
+CREATE DOMAIN vehicle AS text CHECK (VALUE IN ('walking', 'bicycle', 'motorcycle', 'car'));
+CREATE DOMAIN order_status AS text
+  CHECK (VALUE IN ('placed', 'accepted', 'assigned', 'picked-up', 'delivered', 'cancelled'));
 
 CREATE TABLE stores (
   id uuid PRIMARY KEY,
@@ -11,8 +18,8 @@ CREATE TABLE stores (
   epoch bigint NOT NULL,
   version bigint NOT NULL DEFAULT 1,
   name text NOT NULL,
-  latitude double precision NOT NULL CHECK (latitude BETWEEN -90 AND 90),
-  longitude double precision NOT NULL CHECK (longitude BETWEEN -180 AND 180),
+  latitude latitude NOT NULL,
+  longitude longitude NOT NULL,
   created_at timestamptz NOT NULL,
   CONSTRAINT stores_id_carries_shard CHECK ((((get_byte(uuid_send(id), 6) & 15) << 8) | get_byte(uuid_send(id), 7)) = shard)
 );
@@ -24,9 +31,9 @@ CREATE TABLE couriers (
   epoch bigint NOT NULL,
   version bigint NOT NULL DEFAULT 1,
   name text NOT NULL,
-  vehicle text NOT NULL CHECK (vehicle IN ('walking', 'bicycle', 'motorcycle', 'car')),
-  latitude double precision NOT NULL CHECK (latitude BETWEEN -90 AND 90),
-  longitude double precision NOT NULL CHECK (longitude BETWEEN -180 AND 180),
+  vehicle vehicle NOT NULL,
+  latitude latitude NOT NULL,
+  longitude longitude NOT NULL,
   created_at timestamptz NOT NULL,
   CONSTRAINT couriers_id_carries_shard CHECK ((((get_byte(uuid_send(id), 6) & 15) << 8) | get_byte(uuid_send(id), 7)) = shard)
 );
@@ -39,16 +46,18 @@ CREATE TABLE orders (
   version bigint NOT NULL DEFAULT 1,
   store_id uuid NOT NULL,
   customer_id uuid NOT NULL,
-  status text NOT NULL CHECK (status IN ('placed', 'accepted', 'assigned', 'picked-up', 'delivered', 'cancelled')),
+  status order_status NOT NULL,
   items jsonb NOT NULL,
-  drop_off_latitude double precision NOT NULL CHECK (drop_off_latitude BETWEEN -90 AND 90),
-  drop_off_longitude double precision NOT NULL CHECK (drop_off_longitude BETWEEN -180 AND 180),
+  drop_off_latitude latitude NOT NULL,
+  drop_off_longitude longitude NOT NULL,
   note text,
   ready_at timestamptz,
   expected_drop_off_at timestamptz,
   placed_at timestamptz NOT NULL,
-  CONSTRAINT orders_id_carries_shard CHECK ((((get_byte(uuid_send(id), 6) & 15) << 8) | get_byte(uuid_send(id), 7)) = shard),
-  CONSTRAINT orders_in_shard_of_store CHECK ((((get_byte(uuid_send(store_id), 6) & 15) << 8) | get_byte(uuid_send(store_id), 7)) = shard)
+  CONSTRAINT orders_in_shard_of_store CHECK (
+    (((get_byte(uuid_send(id), 6) & 15) << 8) | get_byte(uuid_send(id), 7)) = shard
+    AND (((get_byte(uuid_send(store_id), 6) & 15) << 8) | get_byte(uuid_send(store_id), 7)) = shard
+  )
 );
 -- The customer's list, newest first: ids are time-ordered.
 CREATE INDEX orders_of_customer ON orders (customer_id, id DESC);
@@ -67,8 +76,10 @@ CREATE TABLE order_events (
   after jsonb NOT NULL,
   actor text NOT NULL,
   occurred_at timestamptz NOT NULL,
-  CONSTRAINT order_events_id_carries_shard CHECK ((((get_byte(uuid_send(id), 6) & 15) << 8) | get_byte(uuid_send(id), 7)) = shard),
-  CONSTRAINT order_events_in_shard_of_order CHECK ((((get_byte(uuid_send(order_id), 6) & 15) << 8) | get_byte(uuid_send(order_id), 7)) = shard),
+  CONSTRAINT order_events_in_shard_of_order CHECK (
+    (((get_byte(uuid_send(id), 6) & 15) << 8) | get_byte(uuid_send(id), 7)) = shard
+    AND (((get_byte(uuid_send(order_id), 6) & 15) << 8) | get_byte(uuid_send(order_id), 7)) = shard
+  ),
   CONSTRAINT order_events_once_per_version UNIQUE (order_id, order_version)
 );
 SELECT control.shard_table('order_events');
