@@ -4,7 +4,7 @@ import { latLngToCell } from 'h3-js';
 import pg from 'pg';
 import { CHECKOUT } from '../../infra/local/checkout.js';
 import { type Cluster, startCluster } from '../../infra/local/cluster.js';
-import { freeBaseAfter, portBaseFromEnvironment } from '../../infra/local/ports.js';
+import { freeTestPortBase } from './test-ports.js';
 
 /** A whole cluster of a test's own: real processes, real ports, its own data. */
 export interface TestCluster extends Cluster {
@@ -33,7 +33,7 @@ export async function startTestCluster(name: string): Promise<TestCluster> {
   const notices: string[] = [];
   const cluster = await startCluster({
     directory,
-    portBase: await freeBaseAfter(portBaseFromEnvironment() + 6_000 + 100 * (process.pid % 50)),
+    portBase: await freeTestPortBase(6_000),
     services: 'all',
     report: (step) => {
       if (step.state === 'notice') notices.push(step.text);

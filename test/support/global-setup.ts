@@ -8,8 +8,8 @@ import { type ClusterAddresses } from '../../infra/local/cluster-addresses.js';
 import { startCluster } from '../../infra/local/cluster.js';
 import { layoutOf } from '../../infra/local/layout.js';
 import { stopLeftovers } from '../../infra/local/leftovers.js';
-import { freeBaseAfter, portBaseFromEnvironment } from '../../infra/local/ports.js';
 import { liveStarter } from '../../infra/local/starter-claim.js';
+import { freeTestPortBase } from './test-ports.js';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -29,7 +29,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const directory = join(RUNS, String(process.pid));
   const cluster = await startCluster({
     directory,
-    portBase: await freeTestPortBase(),
+    portBase: await freeTestPortBase(400),
     services: 'infrastructure',
     report: () => undefined,
   });
@@ -40,11 +40,6 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await cluster.stop();
     rmSync(directory, { recursive: true, force: true });
   };
-}
-
-/** Spread by process id, so that runs that begin at the same moment seldom look at the same ports. */
-function freeTestPortBase(): Promise<number> {
-  return freeBaseAfter(portBaseFromEnvironment() + 400 + 100 * (process.pid % 50));
 }
 
 async function sweepDeadRuns(): Promise<void> {

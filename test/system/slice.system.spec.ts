@@ -114,6 +114,27 @@ describe('when another zone’s Postgres', () => {
   });
 });
 
+describe('when a zone’s own Postgres is killed', () => {
+  it('its writes come back with it, other zones go on, and no acknowledged order is missing', async () => {
+    const stream = new OrderStream(cluster, ['a', 'b']);
+    await expect.poll(() => stream.acknowledged.length, PATIENT).toBeGreaterThan(10);
+    await cluster.killService('postgres-a', 'SIGKILL');
+    await expect.poll(() => settingOf('b'), PATIENT).toBe('FIRST 1 (borough_c_from_b)');
+    const placedByThen = stream.acknowledged.length;
+    await expect.poll(() => stream.acknowledged.length, PATIENT).toBeGreaterThan(placedByThen + 10);
+
+    await cluster.startService('postgres-a');
+    const ofZoneA = (): number => stream.acknowledged.filter(({ zoneId }) => zoneId === 'a').length;
+    const beforeReturn = ofZoneA();
+    await expect.poll(ofZoneA, PATIENT).toBeGreaterThan(beforeReturn + 10);
+    await stream.stop();
+    expect(stream.refused.filter(({ zoneId }) => zoneId !== 'a')).toEqual([]);
+    await expectZonesEqual();
+    for (const zone of ZONES) expect(await missingOrders(cluster, zone, stream.acknowledged)).toEqual([]);
+    for (const zone of ZONES) await expect.poll(() => settingOf(zone), PATIENT).toMatch(/^FIRST 2 /);
+  });
+});
+
 describe('with the coordinator, NATS and Redis gone', () => {
   it('placing and reading orders goes on (P7)', async () => {
     const lost = ['coordinator', 'nats', 'redis-a', 'redis-b', 'redis-c'];
