@@ -1,21 +1,20 @@
 /** The kinds of field that several resources share. Messages are for the developer who calls the API. */
-import { ID_PREFIXES, isCell, type IdKind } from '@borough/topology';
+import { ID_PREFIXES, isCell, parseId, type IdKind } from '@borough/topology';
 import { z } from 'zod';
 
-/** A TypeID of the given kind, in its one canonical form. */
+/** An id of the given kind, in its one text (I2). The pattern is for the OpenAPI document; `parseId` decides. */
 export function idField(kind: IdKind): z.ZodString {
   const prefix = ID_PREFIXES[kind];
+  const message = `must be an id like ${prefix}_01h455vb4pex5vsknk084sn02q`;
   return z
     .string()
-    .regex(
-      new RegExp(`^${prefix}_[0-7][0-9a-hjkmnp-tv-z]{25}$`),
-      `must be an id like ${prefix}_01h455vb4pex5vsknk084sn02q`,
-    );
+    .regex(new RegExp(`^${prefix}_[0-7][0-9a-hjkmnp-tv-z]{25}$`), { error: message, abort: true })
+    .refine((text) => parseId(text)?.kind === kind, message);
 }
 
 /**
- * Text a person wrote: 1 to `maxCharacters` UTF-16 units, without NUL and without half surrogate pairs, because
- * PostgreSQL stores neither.
+ * Text a person wrote: 1 to `maxCharacters` Unicode code points (an emoji is one or more, and up to twice as many UTF-16
+ * units), without NUL and without half surrogate pairs, because PostgreSQL stores neither.
  */
 export function textField(maxCharacters: number): z.ZodString {
   return z

@@ -79,7 +79,9 @@ export class RoutingPublisher {
     this.table = merge(before, settled);
     const changed = [...this.table.entries.values()].filter((entry) => before.entries.get(entry.shard) !== entry);
     const areasBefore = this.areas.length;
-    this.areas = publishedAreas(this.voters, readings).toSorted((a, b) => a.shard - b.shard);
+    // Never fewer than before: a reading that began before an area was added may end after one that shows it.
+    const published = [...this.areas, ...publishedAreas(this.voters, readings)];
+    this.areas = [...new Map(published.map((area) => [area.shard, area])).values()].sort((a, b) => a.shard - b.shard);
     this.hasRead = true;
     this.readiness.done('voters');
     if (changed.length > 0 || this.areas.length !== areasBefore) this.tell(changed);

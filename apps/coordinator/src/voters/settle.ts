@@ -1,39 +1,45 @@
 import { type Logger } from '@borough/server-kit';
 import { laggingVoters, majority } from '@borough/topology';
 import { ownershipOf } from './ownership-of.js';
-import { areasHeldBy, type Readings, type Voters } from './voters.js';
+import { areasHeldBy, type Judgement, type Readings, type Voters } from './voters.js';
 
 /**
  * Finishes what was begun and brings up voters that lag: installs that only some accepted (adopted, never replaced:
  * SPEC.md O3), and areas only some hold. Takes no lead and writes nothing while all voters that answered agree.
+ *
+ * An install whose owner is away is left until that is back: it must not hold up the other shards, nor what is published
+ * of them.
  *
  * @param readings what shows whether there is anything to do; what to do is judged from a fresh reading under our term
  * @returns readings after the work, or the given ones when there was none
  */
 export async function settle(voters: Voters, readings: Readings, logger: Logger): Promise<Readings> {
   if (isSettled(voters, readings)) return readings;
-  const judged = await voters.readAsLeader();
-  await settleOwnership(voters, judged, logger);
-  await settleAreas(voters, judged);
+  await voters.asLeader(async (judgement) => {
+    await settleOwnership(voters, judgement, logger);
+    await settleAreas(voters, judgement);
+  });
   return voters.read();
 }
 
 function isSettled(voters: Voters, readings: Readings): boolean {
-  const isOwnershipSettled = ownershipOf(readings, voters.zoneIds.length).every(
-    ({ adopted, copies }) => adopted.kind === 'settled' && laggingVoters(adopted.entry, copies).length === 0,
+  const isOwnershipSettled = ownershipOf(readings, voters.zoneIds.length).every(({ adopted, copies }) =>
+    adopted.kind === 'half-installed'
+      ? !readings.has(adopted.row.owner)
+      : adopted.kind === 'settled' && laggingVoters(adopted.entry, copies).length === 0,
   );
   return isOwnershipSettled && areasHeldBy(readings, readings.size).length === areasHeldBy(readings, 1).length;
 }
 
-async function settleOwnership(voters: Voters, readings: Readings, logger: Logger): Promise<void> {
+async function settleOwnership(voters: Voters, { term, readings }: Judgement, logger: Logger): Promise<void> {
   for (const { shard, copies, adopted } of ownershipOf(readings, voters.zoneIds.length)) {
     if (adopted.kind === 'contradiction') {
       logger.error(
         { shardId: shard, rows: adopted.rows },
         'voters name two owners at one epoch: nothing is published for this shard, a person must look',
       );
-    } else if (adopted.kind === 'half-installed') {
-      await voters.install(shard, adopted.row.epoch, adopted.row.owner);
+    } else if (adopted.kind === 'half-installed' && readings.has(adopted.row.owner)) {
+      await voters.install(term, shard, adopted.row.epoch, adopted.row.owner);
       logger.info(
         { shardId: shard, epoch: adopted.row.epoch, owner: adopted.row.owner },
         'finished an install that was begun',
@@ -41,7 +47,7 @@ async function settleOwnership(voters: Voters, readings: Readings, logger: Logge
     } else if (adopted.kind === 'settled' && adopted.entry.state === 'serving') {
       const { epoch, owner } = adopted.entry;
       for (const zoneId of laggingVoters(adopted.entry, copies)) {
-        await voters.repair(zoneId, async (voter, term) => {
+        await voters.repair(term, zoneId, async (voter) => {
           await voter.accept(term, shard, epoch, owner);
           await voter.serve(term, shard, epoch, owner);
         });
@@ -51,10 +57,10 @@ async function settleOwnership(voters: Voters, readings: Readings, logger: Logge
   }
 }
 
-async function settleAreas(voters: Voters, readings: Readings): Promise<void> {
+async function settleAreas(voters: Voters, { term, readings }: Judgement): Promise<void> {
   const complete = new Set(areasHeldBy(readings, readings.size).map((area) => area.shard));
   const begun = areasHeldBy(readings, 1).filter((area) => !complete.has(area.shard));
-  for (const area of begun) await voters.putArea(area);
+  for (const area of begun) await voters.putArea(term, area);
 }
 
 /** Areas a majority holds: the ones that may be published. */

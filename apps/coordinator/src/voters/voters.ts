@@ -14,14 +14,25 @@ import { StaleTerm, type Voter, type VoterReading } from './voter.js';
 /** What a majority (or more) of the voters answered. */
 export type Readings = ReadonlyMap<ZoneId, VoterReading>;
 
+/** What a leader read, and the term it read it under: a decision made from it is written under that term or not at all. */
+export interface Judgement {
+  readonly term: Term;
+  readonly readings: Readings;
+}
+
 /**
  * All voters, asked at once; an answer counts when a majority gives it.
  *
  * Leading: a coordinator leads from the moment a majority promised it a strictly greater term until any voter refuses
- * that term. It takes the lead when it has something to write, not before.
+ * that term, or a write of its own fails. It takes the lead when it has something to write, not before.
+ *
+ * Every write takes the term it was decided under. The first draft took the lead again inside a write when it had been
+ * lost meanwhile: a decision from old copies then went out under a new term, and two coordinators could give one epoch
+ * to two owners.
  */
 export class Voters {
   private term: Term | undefined;
+  private deciding: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly coordinatorId: string,
@@ -41,65 +52,51 @@ export class Voters {
   }
 
   /**
-   * What a majority knows *and has promised to keep from older coordinators*: the only ground for a decision. Copies of
-   * voters that have not promised this term may still be changed by the coordinator before us (SPEC.md O2).
+   * Decides from what a majority knows *and has promised to keep from older coordinators*: the only ground for a
+   * decision. Copies of voters that have not promised this term may still be changed by the coordinator before us
+   * (SPEC.md O2). A coordinator that was deposed since it last led takes the lead again: it has decided nothing yet.
    *
-   * @throws Problem `no-majority`, `stale-term`
-   */
-  async readAsLeader(): Promise<Readings> {
-    const term = await this.lead();
-    const promised = [...(await this.read())].filter(([, reading]) => compareTerms(reading.promised, term) === 0);
-    this.requireMajority(promised.length);
-    return new Map(promised);
-  }
-
-  /**
-   * The term of this coordinator, taken from a majority when it has none.
+   * One decision at a time, since they share a term: from two readings at once, one may adopt what the other has not
+   * seen and replaces. So `decide` must not call this again, it would wait for itself.
    *
-   * @throws Problem `no-majority`, `stale-term` when another coordinator was faster
+   * @throws Problem `no-majority`, `stale-term` when another coordinator was faster; and what `decide` throws
    */
-  async lead(): Promise<Term> {
-    if (this.term !== undefined) return this.term;
-    const readings = await this.read();
-    const highest = Math.max(...[...readings.values()].map((reading) => reading.promised.number));
-    const term: Term = { number: highest + 1, coordinator: this.coordinatorId };
-    const promises = await this.ask((voter) => voter.promise(term));
-    const granted = [...promises.values()].filter((isGranted) => isGranted).length;
-    if (granted < majority(this.voters.length)) {
-      throw new Problem(promises.size === granted ? 'no-majority' : 'stale-term', { retryAfterSeconds: 1 });
-    }
-    this.term = term;
-    this.logger.info({ term }, 'this coordinator leads');
-    return term;
+  asLeader<Result>(decide: (judgement: Judgement) => Promise<Result>): Promise<Result> {
+    const decided = this.deciding.then(async () => decide(await this.readAsLeader()));
+    this.deciding = decided.catch(() => undefined);
+    return decided;
   }
 
   /**
    * Installs an owner in two phases (SPEC.md O3): a majority accepts, then the owner's own copy serves, then the rest.
    * Every step may be sent again.
    *
+   * @param term of the judgement that says this owner may be installed
    * @throws Problem `no-majority`, `stale-term`, `zone-unavailable` when the owner itself could not be told
    */
-  async install(shard: ShardNumber, epoch: number, owner: ZoneId): Promise<void> {
-    const term = await this.lead();
-    const accepted = await this.tell((voter) => voter.accept(term, shard, epoch, owner));
-    const copies: VoterCopy[] = accepted.map((voter) => ({
-      voter,
-      row: { shard, epoch, state: 'accepted', owner, term },
-    }));
-    if (!mayServe({ epoch, owner, term }, copies, this.voters.length))
-      throw new Problem('no-majority', { retryAfterSeconds: 1 });
-    const [ownerVoter] = this.voters.filter((voter) => voter.zoneId === owner);
-    if (ownerVoter === undefined || !accepted.includes(owner)) {
-      throw new Problem('zone-unavailable', { detail: `Zone ${owner} could not be told.`, retryAfterSeconds: 1 });
-    }
-    await this.guardTerm(() => ownerVoter.serve(term, shard, epoch, owner));
-    await this.tell((voter) => voter.serve(term, shard, epoch, owner));
+  async install(term: Term, shard: ShardNumber, epoch: number, owner: ZoneId): Promise<void> {
+    await this.write(term, async () => {
+      const accepted = await this.tell((voter) => voter.accept(term, shard, epoch, owner));
+      const copies: VoterCopy[] = accepted.map((voter) => ({
+        voter,
+        row: { shard, epoch, state: 'accepted', owner, term },
+      }));
+      if (!mayServe({ epoch, owner, term }, copies, this.voters.length))
+        throw new Problem('no-majority', { retryAfterSeconds: 1 });
+      const [ownerVoter] = this.voters.filter((voter) => voter.zoneId === owner);
+      if (ownerVoter === undefined || !accepted.includes(owner)) {
+        throw new Problem('zone-unavailable', { detail: `Zone ${owner} could not be told.`, retryAfterSeconds: 1 });
+      }
+      await ownerVoter.serve(term, shard, epoch, owner);
+      await this.tell((voter) => voter.serve(term, shard, epoch, owner));
+    });
   }
 
   /** @throws Problem `no-majority`, `stale-term` */
-  async putArea(area: Area): Promise<void> {
-    const term = await this.lead();
-    this.requireMajority((await this.tell((voter) => voter.putArea(term, area))).length);
+  async putArea(term: Term, area: Area): Promise<void> {
+    await this.write(term, async () => {
+      this.requireMajority((await this.tell((voter) => voter.putArea(term, area))).length);
+    });
   }
 
   /**
@@ -107,10 +104,9 @@ export class Voters {
    *
    * @throws Problem `stale-term`
    */
-  async repair(zoneId: ZoneId, write: (voter: Voter, term: Term) => Promise<void>): Promise<void> {
-    const term = await this.lead();
+  async repair(term: Term, zoneId: ZoneId, write: (voter: Voter) => Promise<void>): Promise<void> {
     const voter = this.voters.find((candidate) => candidate.zoneId === zoneId);
-    if (voter !== undefined) await this.guardTerm(() => write(voter, term));
+    if (voter !== undefined) await this.write(term, () => write(voter));
   }
 
   async end(): Promise<void> {
@@ -119,7 +115,7 @@ export class Voters {
 
   /** Voters that did it; the others are away or refused, which is said and left to the majority rule. */
   private async tell(write: (voter: Voter) => Promise<void>): Promise<ZoneId[]> {
-    return [...(await this.guardTerm(() => this.ask(async (voter) => write(voter)))).keys()];
+    return [...(await this.ask(write)).keys()];
   }
 
   private async ask<Answer>(question: (voter: Voter) => Promise<Answer>): Promise<Map<ZoneId, Answer>> {
@@ -140,15 +136,52 @@ export class Voters {
     return answers;
   }
 
-  private async guardTerm<Result>(action: () => Promise<Result>): Promise<Result> {
+  private async readAsLeader(): Promise<Judgement> {
+    const kept = this.term === undefined ? undefined : await this.readUnder(this.term);
+    const judged = kept ?? (await this.readUnder(await this.takeLead()));
+    if (judged === undefined) throw new Problem('stale-term', { retryAfterSeconds: 1 });
+    return judged;
+  }
+
+  /** A term above every one that a majority has promised, promised by a majority. */
+  private async takeLead(): Promise<Term> {
+    const readings = await this.read();
+    const highest = Math.max(...[...readings.values()].map((reading) => reading.promised.number));
+    const term: Term = { number: highest + 1, coordinator: this.coordinatorId };
+    const promises = await this.ask((voter) => voter.promise(term));
+    const granted = [...promises.values()].filter((isGranted) => isGranted).length;
+    if (granted < majority(this.voters.length)) {
+      throw new Problem(promises.size === granted ? 'no-majority' : 'stale-term', { retryAfterSeconds: 1 });
+    }
+    this.term = term;
+    this.logger.info({ term }, 'this coordinator leads');
+    return term;
+  }
+
+  /** What the voters that promised this term say; undefined when they are no majority any more. */
+  private async readUnder(term: Term): Promise<Judgement | undefined> {
+    const promised = [...(await this.read())].filter(([, reading]) => compareTerms(reading.promised, term) === 0);
+    return promised.length < majority(this.voters.length) ? undefined : { term, readings: new Map(promised) };
+  }
+
+  /**
+   * A term whose write failed is used no more. Some voter may hold that write; the next decision may be another one, and
+   * two values under one term could not be told apart (SPEC.md O3).
+   */
+  private async write(term: Term, action: () => Promise<void>): Promise<void> {
     try {
-      return await action();
+      await action();
     } catch (error) {
+      this.forget(term);
       if (!(error instanceof StaleTerm)) throw error;
-      this.logger.warn({ term: this.term }, 'another coordinator leads now');
-      this.term = undefined;
+      this.logger.warn({ term }, 'another coordinator leads now');
       throw new Problem('stale-term', { retryAfterSeconds: 1, cause: error });
     }
+  }
+
+  /** Unless a newer one has been taken meanwhile. */
+  private forget(term: Term): void {
+    if (this.term === term) this.term = undefined;
   }
 
   private requireMajority(answered: number): void {

@@ -49,7 +49,10 @@ export interface CanonicalRequest {
 export function canonicalRequest(message: IncomingMessage): CanonicalRequest {
   const target = message.url ?? '';
   const pathname = target.split('?', 1)[0] ?? '';
-  if (!target.startsWith('/') || AMBIGUOUS_PATH.test(pathname)) refuse('The path is not in its plain form.');
+  // A `#` is no part of a request (RFC 9112, 3.2); the zone would read the path only up to it, and we all of it.
+  if (!target.startsWith('/') || target.includes('#') || AMBIGUOUS_PATH.test(pathname)) {
+    refuse('The path is not in its plain form.');
+  }
   requireGivenOnce(message.rawHeaders);
   const method = message.method ?? 'GET';
   const hasBody =

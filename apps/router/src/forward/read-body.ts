@@ -11,6 +11,8 @@ import { Problem } from '@borough/server-kit';
  */
 export async function readBody(message: IncomingMessage, maxBytes: number): Promise<Buffer> {
   if (Number(message.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(message, maxBytes);
+  // A client that went away before this point is heard of no more: neither an end nor an error would come.
+  if (message.destroyed) throw new Problem('malformed-request', { detail: 'The body ended early.' });
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;

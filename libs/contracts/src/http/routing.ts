@@ -83,5 +83,6 @@ export const createArea = {
     'no-free-shard',
     'no-majority',
     'stale-term',
+    'zone-unavailable',
   ],
 } as const satisfies RouteContract;

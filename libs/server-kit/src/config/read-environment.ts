@@ -31,8 +31,12 @@ export function readEnvironment<Shape extends z.ZodRawShape>(
   );
 }
 
-/** A TCP port to listen on; 0 lets the system choose. */
-export const portSetting = z.coerce.number().int().min(0).max(65_535);
+/** A TCP port to listen on; 0 lets the system choose. Digits only: an empty variable would else quietly mean 0. */
+export const portSetting = z
+  .string()
+  .regex(/^\d{1,5}$/, { error: 'must be a port from 0 to 65535', abort: true })
+  .transform(Number)
+  .refine((port) => port <= 65_535, 'must be a port from 0 to 65535');
 
 /** `a=url,b=url` as a map from name to URL, in the order given; names are zone ids. */
 export const namedUrlsSetting = z.string().transform((text, context): ReadonlyMap<string, string> => {

@@ -6,6 +6,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { PROBLEM_MEDIA_TYPE, REQUEST_ID_HEADER } from '@borough/contracts';
 import { type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import { type Logger, NestLogger } from '../observe/logger.js';
+import { refusals } from '../observe/metrics.js';
 import { Problem, problemDocument } from '../problem/problem.js';
 import { ProblemFilter, sendProblem } from '../problem/problem.filter.js';
 import { readJsonBody } from './json-body.js';
@@ -48,10 +49,12 @@ export async function createHttpApp(
       // Not even a request: Node's parser gave up on it. A reset peer cannot be answered.
       if (error.code === 'ECONNRESET' || !socket.writable) return;
       const problem = new Problem('malformed-request', { detail: 'The request could not be parsed.' });
-      const body = JSON.stringify(problemDocument(problem, randomUUID(), '/'));
+      const requestId = randomUUID();
+      const body = JSON.stringify(problemDocument(problem, requestId, '/'));
+      refusals.inc({ code: problem.code });
       socket.end(
-        `HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: ${PROBLEM_MEDIA_TYPE}\r\n` +
-          `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+        `HTTP/1.1 400 Bad Request\r\nconnection: close\r\n${REQUEST_ID_HEADER}: ${requestId}\r\n` +
+          `content-type: ${PROBLEM_MEDIA_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
       );
     },
   });

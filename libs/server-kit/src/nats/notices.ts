@@ -30,7 +30,7 @@ export class Notices {
   }
 
   get isConnected(): boolean {
-    return this.connection !== undefined && !this.connection.isClosed();
+    return this.connected !== undefined;
   }
 
   start(): void {
@@ -39,7 +39,7 @@ export class Notices {
 
   /** Drops the notice when there is no connection: notices only save time. */
   publish(subject: string, notice: unknown): void {
-    if (this.connection?.isClosed() === false) this.connection.publish(subject, JSON.stringify(notice));
+    this.connected?.publish(subject, JSON.stringify(notice));
   }
 
   /** Calls `receive` for every well-formed notice; a malformed one is said and skipped. */
@@ -53,28 +53,35 @@ export class Notices {
       },
     };
     this.listeners.push(listener);
-    if (this.connection !== undefined) this.subscribe(this.connection, listener);
+    if (this.connected !== undefined) this.subscribe(this.connected, listener);
   }
 
   async stop(): Promise<void> {
     this.isStopped = true;
     await this.connecting.stop();
-    await this.connection?.drain().catch(() => undefined);
+    // Not `drain()`: that waits for an answer, which a broker that is away or frozen does not give.
+    await this.connection?.close();
+  }
+
+  private get connected(): NatsConnection | undefined {
+    return this.connection?.isClosed() === false ? this.connection : undefined;
   }
 
   private async connect(): Promise<void> {
-    if (this.connection?.isClosed() === false || this.isStopped) return;
+    if (this.isConnected || this.isStopped) return;
     const { servers, user, pass } = credentials(this.url);
     const connection = await connect({
       servers,
       ...(user === undefined ? {} : { user, pass: pass ?? '' }),
       name: this.clientName,
       timeout: 2_000,
-      maxReconnectAttempts: -1,
-      reconnectTimeWait: 250,
-      reconnectJitter: 250,
+      // The loop does it: the client's own way keeps notices while it is away, and cannot be told to stop half-way.
+      reconnect: false,
     });
     this.connection = connection;
+    void connection.closed().then(() => {
+      this.connecting.wake();
+    });
     for (const listener of this.listeners) this.subscribe(connection, listener);
     this.logger.debug('NATS: connected');
   }

@@ -8,6 +8,9 @@ export interface SessionOptions {
   readonly logger: Logger;
 }
 
+/** Longest wait for the server to confirm that a session ends, in ms. */
+const END_DEADLINE_MS = 500;
+
 /**
  * One connection to PostgreSQL that opens when first used and opens again after it broke.
  *
@@ -17,6 +20,11 @@ export interface SessionOptions {
  */
 export class PostgresSession {
   private client: Promise<pg.Client> | undefined;
+  /** What `client` resolved to. */
+  private open: pg.Client | undefined;
+  private last: Promise<unknown> = Promise.resolve();
+  /** Counts the calls of `end`, so that what waited for its turn meanwhile opens nothing any more. */
+  private ends = 0;
 
   constructor(
     private readonly connectionString: string,
@@ -24,13 +32,41 @@ export class PostgresSession {
   ) {}
 
   /**
-   * @param deadlineMs longest wait for the answer, in ms
+   * Queries run one after the other, in the order they were asked.
+   *
+   * @param deadlineMs longest wait for the answer from the query's turn on, in ms
    * @throws pg.DatabaseError as the server said it; Error when the connection broke or the deadline passed
    */
-  async query<Row extends pg.QueryResultRow>(
+  query<Row extends pg.QueryResultRow>(
     sql: string,
     parameters: readonly unknown[] = [],
     deadlineMs = 5_000,
+  ): Promise<Row[]> {
+    const { ends } = this;
+    const answered = this.last.then(() => {
+      if (ends !== this.ends) throw new Error(`PostgreSQL (${this.options.name}): the session has ended`);
+      return this.queryNow<Row>(sql, parameters, deadlineMs);
+    });
+    this.last = answered.catch(() => undefined);
+    return answered;
+  }
+
+  async end(): Promise<void> {
+    this.ends += 1;
+    const client = await this.client?.catch(() => undefined);
+    this.client = undefined;
+    this.open = undefined;
+    if (client === undefined) return;
+    // A frozen server never confirms the end.
+    const timer = setTimeout(() => client.connection.stream.destroy(), END_DEADLINE_MS);
+    await client.end().catch(() => undefined);
+    clearTimeout(timer);
+  }
+
+  private async queryNow<Row extends pg.QueryResultRow>(
+    sql: string,
+    parameters: readonly unknown[],
+    deadlineMs: number,
   ): Promise<Row[]> {
     const client = await (this.client ??= this.connect());
     let timer: NodeJS.Timeout | undefined;
@@ -43,17 +79,12 @@ export class PostgresSession {
       const answer = await Promise.race([client.query<Row>(sql, [...parameters]), deadline]);
       return answer.rows;
     } catch (error) {
-      if (!(error instanceof pg.DatabaseError)) this.forget(client);
+      // The server ends the connection after a FATAL error; its last word comes before the end does.
+      if (!(error instanceof pg.DatabaseError) || error.severity === 'FATAL') this.forget(client);
       throw error;
     } finally {
       clearTimeout(timer);
     }
-  }
-
-  async end(): Promise<void> {
-    const client = await this.client?.catch(() => undefined);
-    this.client = undefined;
-    await client?.end().catch(() => undefined);
   }
 
   private async connect(): Promise<pg.Client> {
@@ -69,6 +100,7 @@ export class PostgresSession {
     });
     try {
       await client.connect();
+      this.open = client;
       return client;
     } catch (error) {
       this.client = undefined;
@@ -77,7 +109,12 @@ export class PostgresSession {
   }
 
   private forget(client: pg.Client): void {
-    this.client = undefined;
+    // One break is heard of twice, by the query under way and by the connection itself. By the second time another
+    // connection may stand, which nobody would ever close.
+    if (this.open === client) {
+      this.client = undefined;
+      this.open = undefined;
+    }
     // Not `end()`: that waits for an answer which may never come.
     client.connection.stream.destroy();
   }

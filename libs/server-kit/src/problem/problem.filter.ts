@@ -1,5 +1,5 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
-import { PROBLEM_MEDIA_TYPE } from '@borough/contracts';
+import { PROBLEM_MEDIA_TYPE, REQUEST_ID_HEADER } from '@borough/contracts';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { refusals } from '../observe/metrics.js';
 import { asProblem } from './as-problem.js';
@@ -28,6 +28,8 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   const path = request.url.split('?', 1)[0] ?? '/';
   void reply
     .code(problem.status)
+    // Not left to the `onRequest` hook: a path that cannot be decoded never reaches it.
+    .header(REQUEST_ID_HEADER, request.id)
     .header('content-type', PROBLEM_MEDIA_TYPE)
     .send(JSON.stringify(problemDocument(problem, request.id, path)));
 }
