@@ -18,7 +18,7 @@ describe('options', () => {
       dataDirectory: undefined,
       cities: undefined,
       pace: { kind: 'max' },
-      concurrency: 64,
+      concurrency: 128,
       limit: undefined,
       seed: 1,
       jsonFile: undefined,

@@ -21,7 +21,7 @@ export type OptionsReading =
   | { readonly kind: 'help' }
   | { readonly kind: 'faults'; readonly faults: string[] };
 
-const CLOSED_LOOP_IN_FLIGHT = 64;
+const CLOSED_LOOP_IN_FLIGHT = 128;
 /** An open loop does not slow down with the cluster, so more may pile up before orders wait for a free connection. */
 const OPEN_LOOP_IN_FLIGHT = 1024;
 const MAX_IN_FLIGHT = 4096;
