@@ -53,7 +53,8 @@ export class LiveTable {
     this.polling = new BackgroundLoop({
       name: 'routing table',
       intervalMs: () => (this.isKnown ? pollEveryMs : FIRST_FETCH_EVERY_MS),
-      maxPauseMs: pollEveryMs,
+      // No backing off: until there is a table nothing can be routed, and afterwards the poll is slow anyway.
+      maxPauseMs: FIRST_FETCH_EVERY_MS,
       jitter: 0.2,
       isStarting: () => !this.isKnown,
       round: () => this.refresh.now(),
