@@ -110,7 +110,9 @@ export class Mesh {
    * then wait in a circle for ever. A slot that a killed set-up left behind is used.
    */
   private async createSubscription(peer: Peer, name: string): Promise<void> {
-    if (!(await slotExists(peer.session, name))) {
+    const hasSlot = await slotExists(peer.session, name);
+    await this.requireNothingMissed(peer, hasSlot);
+    if (!hasSlot) {
       await peer.session.query("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", [name], SLOT_DEADLINE_MS);
     }
     await this.owner.query(
@@ -119,6 +121,16 @@ export class Mesh {
     );
     this.connected.add(peer.zoneId);
     this.logger.info({ peer: peer.zoneId }, 'subscribed');
+  }
+
+  /**
+   * A peer takes writes only after we subscribed to it. So when it does and we have no subscription, ours was lost; with
+   * its slot, or with our own rows, changes are lost too, and to subscribe now would hide that.
+   */
+  private async requireNothingMissed(peer: Peer, hasSlot: boolean): Promise<void> {
+    if (!(await hasOpenTables(peer.session))) return;
+    if (hasSlot && (await hasOpenTables(this.owner))) return;
+    throw new Error('it holds rows that never came here (was this disk lost?): this zone must be seeded anew');
   }
 
   /** A peer whose slot for us is gone has thrown away changes we never saw: only a re-seed brings them back. */
@@ -159,6 +171,17 @@ async function tablesOfSubscription(session: PostgresSession, name: string): Pro
     [name],
   );
   return link;
+}
+
+async function hasOpenTables(session: PostgresSession): Promise<boolean> {
+  const rows = await session.query(
+    `SELECT 1 FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid
+      WHERE p.pubname = $1
+        AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.prrelid AND t.tgname = 'borough_closed')
+      LIMIT 1`,
+    [PUBLICATION],
+  );
+  return rows.length > 0;
 }
 
 async function slotExists(session: PostgresSession, name: string): Promise<boolean> {
