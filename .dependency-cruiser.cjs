@@ -29,6 +29,19 @@ module.exports = {
       to: { pathNot: ['^libs/contracts/src', '^libs/topology/src/index\\.ts$', '^node_modules/zod/'] },
     },
     {
+      name: 'client-runs-anywhere',
+      comment: 'Browsers, React Native and Node: no Nest, no Node-only module, nothing of the servers.',
+      severity: 'error',
+      from: { path: '^libs/(client|ops-client)/src' },
+      to: {
+        pathNot: [
+          '^libs/$1/src',
+          '^libs/(topology|contracts)/src/index\\.ts$',
+          '^node_modules/(zod|uuid|p-retry|eventsource-parser)/',
+        ],
+      },
+    },
+    {
       name: 'server-kit-knows-no-app',
       severity: 'error',
       from: { path: '^libs/server-kit/src' },
@@ -64,6 +77,25 @@ module.exports = {
       severity: 'error',
       from: { path: '^apps/router/src/(tag|table|forward)/' },
       to: { path: '^apps/router/src/', pathNot: '^apps/router/src/$1/' },
+    },
+    {
+      name: 'hold-and-feed-lean-on-the-table-only',
+      severity: 'error',
+      from: { path: '^apps/router/src/(hold|feed)/' },
+      to: { path: '^apps/router/src/', pathNot: ['^apps/router/src/$1/', '^apps/router/src/table/'] },
+    },
+    {
+      name: 'moves-lean-on-voters-and-watch',
+      comment: 'ops-api → moves → voters, watch; publish → voters.',
+      severity: 'error',
+      from: { path: '^apps/coordinator/src/(moves|watch|publish)/' },
+      to: { path: '^apps/coordinator/src/ops-api/' },
+    },
+    {
+      name: 'the-checker-knows-nothing-of-the-implementation',
+      severity: 'error',
+      from: { path: '^test/drill/checker/' },
+      to: { path: ['^apps/', '^libs/', '^infra/'] },
     },
     {
       name: 'voters-know-no-one',

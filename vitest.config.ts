@@ -12,6 +12,8 @@ export default defineConfig({
       '@borough/topology': library('topology'),
       '@borough/contracts': library('contracts'),
       '@borough/server-kit': library('server-kit'),
+      '@borough/client': library('client'),
+      '@borough/ops-client': library('ops-client'),
     },
   },
   test: {

@@ -24,3 +24,7 @@ export const ZONE_HEADER = 'borough-zone';
 
 /** On every answer of a router: a client with a smaller version knows that its table is old. */
 export const TABLE_VERSION_HEADER = 'borough-table-version';
+
+/** A router's name and what it has held, on its polls of a coordinator: a report without NATS. */
+export const ROUTER_ID_HEADER = 'borough-router';
+export const HELD_REQUESTS_HEADER = 'borough-held-requests';

@@ -45,6 +45,9 @@ export const PROBLEMS = {
   'order-not-found': { status: 404, title: 'There is no such order', retry: 'never' },
   'store-not-found': { status: 404, title: 'There is no such store', retry: 'never' },
   'courier-not-found': { status: 404, title: 'There is no such courier', retry: 'never' },
+  'zone-not-found': { status: 404, title: 'There is no such zone', retry: 'never' },
+  'shard-not-found': { status: 404, title: 'There is no such shard', retry: 'never' },
+  'move-not-found': { status: 404, title: 'There is no such move', retry: 'never' },
 
   // What can never be right as it stands.
   'validation-failed': { status: 422, title: 'The body does not fit its schema', retry: 'never' },
@@ -56,9 +59,14 @@ export const PROBLEMS = {
   'tag-mismatch': { status: 422, title: 'The traffic tag names another area than the body', retry: 'never' },
 
   // What the state of things refuses.
+  'illegal-transition': { status: 409, title: 'The order takes no such change in its state', retry: 'never' },
   'area-overlaps': { status: 409, title: 'Another area has some of these cells', retry: 'never' },
   'area-name-taken': { status: 409, title: 'Another area has this name', retry: 'never' },
   'no-free-shard': { status: 409, title: 'Every shard number is in use', retry: 'never' },
+  'shard-in-move': { status: 409, title: 'Another move has this shard', retry: 'never' },
+  'move-blocked': { status: 409, title: 'A check of the plan did not pass', retry: 'never' },
+  'nothing-to-move': { status: 409, title: 'Everything is where it was asked to go', retry: 'never' },
+  'move-ended': { status: 409, title: 'The move has ended', retry: 'never' },
   'stale-epoch': { status: 409, title: 'The shard has a newer owner', retry: 'refresh-routing-then-retry' },
   'stale-term': { status: 409, title: 'Another coordinator leads', retry: 'same-request-later' },
   // Zones only; a proxy may not say 421 of its own accord (RFC 9110, 15.5.20).
@@ -70,6 +78,10 @@ export const PROBLEMS = {
   'zone-unavailable': { status: 503, title: 'The zone cannot be reached', retry: 'same-request-later' },
   'routing-unknown': { status: 503, title: 'No routing table has been received yet', retry: 'same-request-later' },
   'no-majority': { status: 503, title: 'A majority of voters cannot be reached', retry: 'same-request-later' },
+  // Held at a router for a move that took longer than the request could wait, or too many were held already.
+  'hold-timeout': { status: 503, title: 'The shard was moving for too long', retry: 'same-request-later' },
+  'hold-full': { status: 503, title: 'Too many requests wait for a move to end', retry: 'same-request-later' },
+  'not-leader': { status: 503, title: 'Another coordinator leads', retry: 'same-request-later' },
   overloaded: { status: 503, title: 'Too much is waiting already', retry: 'same-request-later' },
   // The write may or may not have happened: only the same key settles it.
   'outcome-unknown': { status: 504, title: 'The outcome is not known in time', retry: 'same-request-later' },

@@ -54,6 +54,7 @@ export {
   type Proposal,
   type VoterCopy,
 } from './ownership.js';
+export { nextHandoverStep, type HandoverShard, type HandoverStep } from './handover.js';
 export {
   compareEntries,
   emptyTable,

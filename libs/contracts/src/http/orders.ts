@@ -86,3 +86,30 @@ export const listCustomerOrders = {
   answers: { 200: { description: 'One page', body: orderPage } },
   problems: [...TAGGED_PROBLEMS, 'malformed-id', 'wrong-id-type', 'malformed-query', 'malformed-cursor'],
 } as const satisfies RouteContract;
+
+/** Who may ask for which change is checked with the callers' identities, which are not here yet. */
+export const changeOrderRequest = z.strictObject({ reason: textField(500).optional() });
+export type ChangeOrderRequest = z.infer<typeof changeOrderRequest>;
+
+function orderChange<const Name extends string>(name: Name, summary: string) {
+  return {
+    method: 'post',
+    path: `/v1/orders/{orderId}/${name}`,
+    summary,
+    isTagged: true,
+    params: z.strictObject({ orderId: idField('order') }),
+    body: changeOrderRequest,
+    answers: { 200: { description: 'Changed, and on disk in every in-sync zone', body: orderView } },
+    problems: [
+      ...TAGGED_PROBLEMS,
+      ...WRITE_PROBLEMS,
+      'malformed-id',
+      'wrong-id-type',
+      'order-not-found',
+      'illegal-transition',
+    ],
+  } as const satisfies RouteContract;
+}
+
+export const acceptOrder = orderChange('accept', 'The store takes the order: placed → accepted');
+export const cancelOrder = orderChange('cancel', 'The order is called off: placed or accepted → cancelled');

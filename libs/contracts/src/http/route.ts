@@ -24,6 +24,8 @@ export const TAGGED_PROBLEMS = [
   'area-not-served',
   'routing-unknown',
   'zone-unavailable',
+  'hold-timeout',
+  'hold-full',
   'overloaded',
   'outcome-unknown',
   'internal-error',

@@ -24,6 +24,8 @@ export const routingSnapshot = z.strictObject({
   /** Counts the changes of the area map. */
   areaMapVersion: z.int().min(0),
   entries: z.array(routingEntry),
+  /** The public address of each zone's router, by zone, where known. Routers add it; coordinators do not. */
+  routers: z.record(zoneIdField, z.url()).optional(),
 });
 export type RoutingSnapshot = z.infer<typeof routingSnapshot>;
 
@@ -52,6 +54,18 @@ export const getRouting = {
   answers: { 200: { description: 'Snapshot', body: routingSnapshot } },
   problems: ['no-majority'],
 } as const satisfies RouteContract;
+
+/**
+ * Server-sent events of a router, for clients. Each `event: routing` has `id:` = the table version after it and a
+ * `RoutingUpdate` as data; the first one of a connection is whole unless `Last-Event-ID` shows that the client has the
+ * table already. A comment line comes every 15 s even when nothing changes. Merge what comes; never guess.
+ */
+export const ROUTING_STREAM_PATH = '/v1/routing/stream';
+export const ROUTING_EVENT = 'routing';
+
+/** `isWhole`: these are all entries; otherwise only those that changed. */
+export const routingUpdate = routingSnapshot.extend({ isWhole: z.boolean() });
+export type RoutingUpdate = z.infer<typeof routingUpdate>;
 
 export const getAreaMap = {
   method: 'get',
