@@ -53,10 +53,12 @@ export async function createZoneDatabase(): Promise<ZoneDatabase> {
     },
     own: async (shard, { owner, epoch = 1, state = 'serving' }) => {
       await query(
-        `INSERT INTO control.ownership (shard, epoch, state, owner, term_number, term_coordinator)
-         VALUES ($1, $2, $3, $4, 1, 'test')
-         ON CONFLICT (shard) DO UPDATE SET epoch = excluded.epoch, state = excluded.state, owner = excluded.owner`,
-        [shard, epoch, state, owner],
+        `INSERT INTO control.ownership (shard, epoch, state, owner, heir, move_id, term_number, term_coordinator)
+         VALUES ($1, $2, $3, $4, $5, $6, 1, 'test')
+         ON CONFLICT (shard) DO UPDATE
+           SET epoch = excluded.epoch, state = excluded.state, owner = excluded.owner, heir = excluded.heir,
+               move_id = excluded.move_id`,
+        [shard, epoch, state, owner, ...(['moving', 'fenced'].includes(state) ? ['heir', 'mov_test'] : [null, null])],
       );
     },
     openTables: async () => {

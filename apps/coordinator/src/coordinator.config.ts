@@ -13,6 +13,10 @@ const schema = z.object({
     .refine((urls) => urls.size >= 2, 'must name at least two zones')
     .describe('every zone as borough_control, like a=postgres://…,b=postgres://…'),
   READ_EVERY_MS: z.coerce.number().int().min(50).default(500).describe('how often the voters are read, in ms'),
+  ZONE_URLS: namedUrlsSetting
+    .default(new Map())
+    .describe("every zone's API, like a=http://…,b=http://…: asked before a move whether it is ready"),
+  CRASH_POINT_FILE: z.string().optional().describe('for drills: end this process at the step of a move named in it'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 

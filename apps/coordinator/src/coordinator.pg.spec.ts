@@ -43,6 +43,7 @@ async function start(id: string, ...away: Zone[]): Promise<void> {
     NATS_URL: 'nats://127.0.0.1:1',
     VOTER_DATABASE_URLS: three.urls(...away),
     READ_EVERY_MS: 50,
+    ZONE_URLS: new Map(),
     LOG_LEVEL: 'silent',
   });
   url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
@@ -132,20 +133,24 @@ describe.each(['/v1/routing', '/v1/area-map'])('the snapshot at %s', (path) => {
 });
 
 describe('another coordinator', () => {
-  it('publishes what this one did, and each may write after the other', async () => {
+  it('publishes what the one that leads did, writes nothing while that lives, and leads when it is gone', async () => {
     await createArea(CENTRE);
     const first = app;
     await start('c2');
     await vi.waitFor(async () => {
       expect((await get<RoutingSnapshot>('/v1/routing')).body?.entries).toHaveLength(1);
     });
-    const byTheSecond = await createArea({ name: 'North', cells: ['851f1d4bfffffff'] });
-    url = `http://127.0.0.1:${(first.getHttpServer().address() as AddressInfo).port}`;
-    const byTheFirst = await createArea({ name: 'South', cells: ['85ad3617fffffff'] });
+    const refused = await createArea<ProblemDocument>({ name: 'North', cells: ['851f1d4bfffffff'] });
     await first.close();
+    const { status, body } = await vi.waitFor(async () => {
+      const created = await createArea({ name: 'North', cells: ['851f1d4bfffffff'] });
+      expect(created.status).toBe(201);
+      return created;
+    }, 5_000);
 
-    expect([byTheSecond.status, byTheFirst.status]).toEqual([201, 201]);
-    expect([byTheSecond.body.shard, byTheFirst.body.shard]).toEqual([1, 2]);
+    expect([refused.status, refused.body.code, refused.body.retry]).toEqual([503, 'not-leader', 'same-request-later']);
+    expect(refused.body['leader']).toMatch(/^c1\./);
+    expect([status, body.shard]).toEqual([201, 1]);
   });
 });
 
@@ -163,7 +168,13 @@ describe('without a majority of voters', () => {
     expect((await get('/health/live')).status).toBe(200);
     expect([ready.status, ready.body]).toEqual([
       503,
-      { status: 'not ready', waitingFor: { voters: 'no majority of voters has been read yet' } },
+      {
+        status: 'not ready',
+        waitingFor: {
+          voters: 'no majority of voters has been read yet',
+          leader: 'no coordinator is known to lead',
+        },
+      },
     ]);
     expect([routing.status, routing.body?.code, routing.headers['retry-after']]).toEqual([503, 'no-majority', '1']);
     expect([area.status, area.body.code]).toEqual([503, 'no-majority']);

@@ -12,7 +12,7 @@ import {
 } from '@borough/topology';
 import { type RoutingPublisher } from '../publish/routing-publisher.js';
 import { ownershipOf, type ShardOwnership } from '../voters/ownership-of.js';
-import { publishedAreas, settle } from '../voters/settle.js';
+import { publishedAreas } from '../voters/settle.js';
 import { areasHeldBy, type Judgement, type Readings, type Voters } from '../voters/voters.js';
 
 /**
@@ -37,7 +37,8 @@ export class AreaCreation {
    */
   async create(request: CreateAreaRequest): Promise<{ area: CreatedArea; isNew: boolean }> {
     this.requireKnownZone(request.zone);
-    await settle(this.voters, await this.voters.read(), this.logger);
+    // Finishes what was begun: a shard that is half-installed is not free.
+    await this.publisher.readVoters();
     const created = await this.voters.asLeader((judgement) => this.decide(request, judgement));
     if (created.isNew) await this.publisher.readVoters();
     return created;

@@ -32,7 +32,7 @@ interface Published {
 /** A publisher of what this coordinator reads; with the broker away unless one is given. */
 function publisherOf(voters: Voters, notices = new Notices('nats://127.0.0.1:1', 'spec', three.silent)): Published {
   const readiness = new Readiness();
-  return { publisher: new RoutingPublisher(voters, notices, readiness, three.silent, 50), readiness };
+  return { publisher: new RoutingPublisher(voters, notices, readiness, three.silent, 50, () => true), readiness };
 }
 
 async function install(voters: Voters, shard: number, owner: Zone): Promise<void> {

@@ -5,7 +5,14 @@ import {
   type RoutingSnapshot,
 } from '@borough/contracts';
 import { BackgroundLoop, type Logger, type Notices, Problem, type Readiness } from '@borough/server-kit';
-import { type Area, emptyTable, merge, type RoutingEntry, type RoutingTable } from '@borough/topology';
+import {
+  type Area,
+  emptyTable,
+  merge,
+  type RoutingEntry,
+  type RoutingTable,
+  type ShardNumber,
+} from '@borough/topology';
 import { ownershipOf } from '../voters/ownership-of.js';
 import { publishedAreas, settle } from '../voters/settle.js';
 import { type Readings, type Voters } from '../voters/voters.js';
@@ -26,7 +33,12 @@ export class RoutingPublisher {
     private readonly readiness: Readiness,
     private readonly logger: Logger,
     readEveryMs: number,
+    /** Whether this coordinator may finish what was begun for a shard: it leads, and no move has the shard. */
+    private readonly mayRepair: (shard: ShardNumber) => boolean,
   ) {
+    voters.onSettled((entries) => {
+      this.take(entries, this.areas);
+    });
     readiness.wait('voters', 'no majority of voters has been read yet');
     this.reading = new BackgroundLoop({
       name: 'voters',
@@ -68,22 +80,31 @@ export class RoutingPublisher {
 
   /** Reads the voters now; after a change, so that it need not wait for the next round. */
   async readVoters(): Promise<void> {
-    this.publish(await settle(this.voters, await this.voters.read(), this.logger));
+    this.publish(await settle(this.voters, await this.voters.read(), this.logger, this.mayRepair));
+  }
+
+  /** Of the last table that was published. */
+  get tableVersion(): number {
+    return this.table.tableVersion;
   }
 
   private publish(readings: Readings): void {
     const settled = ownershipOf(readings, this.voters.zoneIds.length).flatMap(({ adopted }) =>
       adopted.kind === 'settled' ? [adopted.entry] : [],
     );
+    this.take(settled, publishedAreas(this.voters, readings));
+    this.hasRead = true;
+    this.readiness.done('voters');
+  }
+
+  private take(entries: readonly RoutingEntry[], areas: readonly Area[]): void {
     const before = this.table;
-    this.table = merge(before, settled);
+    this.table = merge(before, entries);
     const changed = [...this.table.entries.values()].filter((entry) => before.entries.get(entry.shard) !== entry);
     const areasBefore = this.areas.length;
     // Never fewer than before: a reading that began before an area was added may end after one that shows it.
-    const published = [...this.areas, ...publishedAreas(this.voters, readings)];
+    const published = [...this.areas, ...areas];
     this.areas = [...new Map(published.map((area) => [area.shard, area])).values()].sort((a, b) => a.shard - b.shard);
-    this.hasRead = true;
-    this.readiness.done('voters');
     if (changed.length > 0 || this.areas.length !== areasBefore) this.tell(changed);
   }
 
@@ -94,7 +115,8 @@ export class RoutingPublisher {
       entries: [...entries],
     };
     this.notices.publish(ROUTING_CHANGED_SUBJECT, notice);
-    this.logger.info(
+    // A move says of itself what it does; a line for each of its steps would be no news.
+    this.logger.debug(
       { tableVersion: notice.tableVersion, areaMapVersion: notice.areaMapVersion, shards: entries.length },
       'routing table changed',
     );

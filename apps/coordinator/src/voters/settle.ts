@@ -1,5 +1,5 @@
 import { type Logger } from '@borough/server-kit';
-import { laggingVoters, majority } from '@borough/topology';
+import { laggingVoters, majority, type ShardNumber } from '@borough/topology';
 import { ownershipOf } from './ownership-of.js';
 import { areasHeldBy, type Judgement, type Readings, type Voters } from './voters.js';
 
@@ -10,29 +10,43 @@ import { areasHeldBy, type Judgement, type Readings, type Voters } from './voter
  * An install whose owner is away is left until that is back: it must not hold up the other shards, nor what is published
  * of them.
  *
+ * @param mayRepair whether a shard may be worked on: not while a move has it, and not unless this coordinator leads
  * @param readings what shows whether there is anything to do; what to do is judged from a fresh reading under our term
  * @returns readings after the work, or the given ones when there was none
  */
-export async function settle(voters: Voters, readings: Readings, logger: Logger): Promise<Readings> {
-  if (isSettled(voters, readings)) return readings;
+export async function settle(
+  voters: Voters,
+  readings: Readings,
+  logger: Logger,
+  mayRepair: (shard: ShardNumber) => boolean,
+): Promise<Readings> {
+  if (isSettled(voters, readings, mayRepair)) return readings;
   await voters.asLeader(async (judgement) => {
-    await settleOwnership(voters, judgement, logger);
+    await settleOwnership(voters, judgement, logger, mayRepair);
     await settleAreas(voters, judgement);
   });
   return voters.read();
 }
 
-function isSettled(voters: Voters, readings: Readings): boolean {
-  const isOwnershipSettled = ownershipOf(readings, voters.zoneIds.length).every(({ adopted, copies }) =>
+function isSettled(voters: Voters, readings: Readings, mayRepair: (shard: ShardNumber) => boolean): boolean {
+  const repairable = ownershipOf(readings, voters.zoneIds.length).filter(({ shard }) => mayRepair(shard));
+  const isOwnershipSettled = repairable.every(({ adopted, copies }) =>
     adopted.kind === 'half-installed'
       ? !readings.has(adopted.row.owner)
-      : adopted.kind === 'settled' && laggingVoters(adopted.entry, copies).length === 0,
+      : adopted.kind === 'settled' &&
+        (adopted.entry.state !== 'serving' || laggingVoters(adopted.entry, copies).length === 0),
   );
   return isOwnershipSettled && areasHeldBy(readings, readings.size).length === areasHeldBy(readings, 1).length;
 }
 
-async function settleOwnership(voters: Voters, { term, readings }: Judgement, logger: Logger): Promise<void> {
+async function settleOwnership(
+  voters: Voters,
+  { term, readings }: Judgement,
+  logger: Logger,
+  mayRepair: (shard: ShardNumber) => boolean,
+): Promise<void> {
   for (const { shard, copies, adopted } of ownershipOf(readings, voters.zoneIds.length)) {
+    if (!mayRepair(shard)) continue;
     if (adopted.kind === 'contradiction') {
       logger.error(
         { shardId: shard, rows: adopted.rows },
@@ -45,14 +59,11 @@ async function settleOwnership(voters: Voters, { term, readings }: Judgement, lo
         'finished an install that was begun',
       );
     } else if (adopted.kind === 'settled' && adopted.entry.state === 'serving') {
-      const { epoch, owner } = adopted.entry;
-      for (const zoneId of laggingVoters(adopted.entry, copies)) {
-        await voters.repair(term, zoneId, async (voter) => {
-          await voter.accept(term, shard, epoch, owner);
-          await voter.serve(term, shard, epoch, owner);
-        });
-        logger.info({ shardId: shard, epoch, zoneId }, 'brought a voter that lagged up to date');
-      }
+      const { epoch } = adopted.entry;
+      const lagging = laggingVoters(adopted.entry, copies);
+      await voters.bringUp(term, adopted.entry, copies);
+      if (lagging.length > 0)
+        logger.info({ shardId: shard, epoch, zones: lagging }, 'brought voters that lagged up to date');
     }
   }
 }

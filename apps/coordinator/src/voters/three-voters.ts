@@ -1,5 +1,5 @@
 /** For specs: three voters in three real databases, and coordinators of them that may be cut off or killed. */
-import { type Logger, PostgresSession } from '@borough/server-kit';
+import { type Logger } from '@borough/server-kit';
 import { type Area, type ShardNumber, type Term } from '@borough/topology';
 import { pino } from 'pino';
 import { Voter, type VoterReading } from './voter.js';
@@ -41,10 +41,11 @@ export class Network {
 class DistantVoter extends Voter {
   constructor(
     private readonly zone: Zone,
-    session: PostgresSession,
+    url: string,
+    options: { readonly name: string; readonly logger: Logger },
     private readonly network: Network,
   ) {
-    super(zone, session);
+    super(zone, url, options);
   }
 
   override async read(): Promise<VoterReading> {
@@ -108,7 +109,7 @@ export class ThreeVoters {
 
   coordinator(id: string, network = new Network()): Voters {
     const voters = [...this.urls()].map(
-      ([zone, url]) => new DistantVoter(zone, new PostgresSession(url, { name: id, logger: this.silent }), network),
+      ([zone, url]) => new DistantVoter(zone, url, { name: id, logger: this.silent }, network),
     );
     const coordinator = new Voters(id, voters, this.silent);
     this.ends.push(() => coordinator.end());
@@ -122,9 +123,9 @@ export class ThreeVoters {
 
   /** One voter by itself, for writing what a coordinator that died left behind. */
   voter(zone: Zone): Voter {
-    const session = new PostgresSession(this.databases[zone].controlUrl, { name: 'spec', logger: this.silent });
-    this.ends.push(() => session.end());
-    return new Voter(zone, session);
+    const voter = new Voter(zone, this.databases[zone].controlUrl, { name: 'spec', logger: this.silent });
+    this.ends.push(() => voter.end());
+    return voter;
   }
 
   query<Row extends Record<string, unknown>>(zone: Zone, sql: string, parameters?: readonly unknown[]): Promise<Row[]> {
@@ -175,7 +176,7 @@ export class ThreeVoters {
   async clear(): Promise<void> {
     await Promise.all(this.ends.splice(0).map((end) => end()));
     for (const zone of ZONES) {
-      await this.query(zone, 'TRUNCATE control.ownership, control.area');
+      await this.query(zone, 'TRUNCATE control.ownership, control.area, control.move, control.in_sync_freeze');
       await this.query(zone, `UPDATE control.term SET number = 0, coordinator = ''`);
     }
   }

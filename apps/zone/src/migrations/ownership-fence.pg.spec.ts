@@ -133,7 +133,9 @@ describe('a fence', () => {
 
     await api.query('COMMIT');
     await fenced;
-    await fence.query("UPDATE control.ownership SET state = 'fenced' WHERE shard = $1", [OURS]);
+    await fence.query("UPDATE control.ownership SET state = 'fenced', heir = 'b', move_id = 'mov_1' WHERE shard = $1", [
+      OURS,
+    ]);
     await fence.query('COMMIT');
     await expect(lateWrite).rejects.toMatchObject({ code: 'BR503' });
     expect(await database.query('SELECT 1 FROM stores')).toHaveLength(1);

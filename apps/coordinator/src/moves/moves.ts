@@ -1,0 +1,267 @@
+import { type AbortMoveRequest, type CreateMoveRequest, type MovePlan, type MoveView } from '@borough/contracts';
+import { BackgroundLoop, type Logger, Problem } from '@borough/server-kit';
+import { majority, type MoveId, type ShardNumber, type Term } from '@borough/topology';
+import { typeidUnboxed } from 'typeid-js';
+import { type ZoneProbes } from '../watch/zone-probes.js';
+import { type Leadership } from '../voters/leadership.js';
+import { ownershipOf } from '../voters/ownership-of.js';
+import { areasHeldBy, type Readings, runningMovesOf } from '../voters/voters.js';
+import { handOver, type HandoverParts, type RunningMove } from './handover.js';
+import { newMove, takenUp, withAbort } from './move-record.js';
+import { undoOrphans } from './orphans.js';
+import { planMove } from './plan-move.js';
+
+/** How often a leader looks for moves that nobody carries out, in ms. */
+const LOOK_EVERY_MS = 500;
+/** Ended moves that a plan looks back at: for the last drain of a zone, and for the last pauses. */
+const LOOK_BACK = 100;
+
+interface Followed extends RunningMove {
+  readonly followers: Set<(view: MoveView) => void>;
+  isCarriedOut: boolean;
+}
+
+export interface MovesParts extends HandoverParts {
+  readonly leadership: Leadership;
+  readonly probes: ZoneProbes;
+  readonly logger: Logger;
+}
+
+/**
+ * The moves this coordinator carries out while it leads: begins them, takes up those of a coordinator that died, stops
+ * them, and tells of their progress. One move has a shard at a time (M1).
+ */
+export class Moves {
+  private readonly running = new Map<MoveId, Followed>();
+  private readonly looking: BackgroundLoop;
+  private isStopped = false;
+
+  constructor(private readonly parts: MovesParts) {
+    const { leadership, voters, logger } = parts;
+    this.looking = new BackgroundLoop({
+      name: 'moves',
+      intervalMs: LOOK_EVERY_MS,
+      maxPauseMs: LOOK_EVERY_MS,
+      round: () => this.lookForMoves(),
+      isStarting: () => !leadership.isLeading,
+      logger,
+    });
+    leadership.onLead(() => {
+      this.looking.wake();
+    });
+    voters.onLeadLost(() => {
+      this.looking.wake();
+    });
+  }
+
+  start(): void {
+    this.looking.start();
+  }
+
+  /** Moves under way are left as they are: the next leader goes on with them. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    await this.looking.stop();
+  }
+
+  /** Whether a move of this coordinator has the shard to itself just now. */
+  has(shard: ShardNumber): boolean {
+    return this.moveOf(shard) !== undefined;
+  }
+
+  get runningIds(): MoveId[] {
+    return [...this.running.keys()].sort();
+  }
+
+  /** @throws Problem `zone-not-found`, `shard-not-found`, `nothing-to-move`, `no-majority` */
+  async plan(target: CreateMoveRequest['target']): Promise<MovePlan> {
+    return this.planFrom(await this.parts.voters.read(), target, true);
+  }
+
+  /**
+   * Begins a move, or answers with the one that this request key began.
+   *
+   * @throws Problem as `plan`; `not-leader`, `stale-term`; `shard-in-move` with the id of the move that has a shard;
+   *   `move-blocked` with the checks, nothing being changed then
+   */
+  async begin(request: CreateMoveRequest, requestKey: string | undefined): Promise<{ move: MoveView; isNew: boolean }> {
+    const { leadership, voters, logger } = this.parts;
+    const term = leadership.requireLead();
+    if (requestKey !== undefined) {
+      const known = await voters.moveOfRequest(requestKey);
+      if (known !== undefined) return { move: this.running.get(known.moveId)?.view ?? known, isNew: false };
+    }
+    const readings = await voters.read();
+    const plan = await this.planFrom(readings, request.target, false);
+    this.refuseTaken(plan, readings);
+    if (plan.isBlocked) throw blocked(plan);
+    const { target, why, requestedBy } = request;
+    const moveId = typeidUnboxed('mov');
+    const move = this.follow(newMove({ moveId, target, why, requestedBy }, plan, new Date(), term));
+    try {
+      await voters.putMove(term, move.view, requestKey);
+    } catch (error) {
+      // Some voter may hold it: whoever leads next finds it there, and finishes it or finds nothing to do.
+      this.running.delete(moveId);
+      throw error;
+    }
+    logger.info({ moveId, shards: plan.shards.length, why, requestedBy }, 'move begun');
+    this.carryOut(term, move);
+    return { move: move.view, isNew: true };
+  }
+
+  /** @throws Problem `not-leader`, `move-not-found`, `move-ended`, `no-majority`, `stale-term` */
+  async abort(moveId: MoveId, { requestedBy }: AbortMoveRequest): Promise<MoveView> {
+    const term = this.parts.leadership.requireLead();
+    const move = this.running.get(moveId);
+    if (move === undefined) {
+      const known = await this.find(moveId);
+      if (known.state === 'ended') throw new Problem('move-ended', { members: { outcome: known.outcome } });
+      throw new Problem('not-leader', { detail: 'The move is being taken up just now.', retryAfterSeconds: 1 });
+    }
+    move.changed(withAbort(move.view, requestedBy));
+    // The next coordinator must know it too.
+    await this.parts.voters.putMove(term, move.view);
+    this.parts.logger.info({ moveId, requestedBy }, 'move is being stopped');
+    return move.view;
+  }
+
+  /** As it stands: by this coordinator's own progress where it carries it out. @throws Problem `move-not-found`, `no-majority` */
+  async find(moveId: MoveId): Promise<MoveView> {
+    const move = this.running.get(moveId)?.view ?? (await this.parts.voters.move(moveId));
+    if (move === undefined) throw new Problem('move-not-found');
+    return move;
+  }
+
+  /** The newest first. @throws Problem `no-majority` */
+  async list(limit: number, before?: MoveId): Promise<MoveView[]> {
+    const stored = await this.parts.voters.moves(limit, before);
+    return stored.map((move) => this.running.get(move.moveId)?.view ?? move);
+  }
+
+  /** Tells of each change of a move that this coordinator carries out. @returns what ends the telling; undefined when it does not */
+  subscribe(moveId: MoveId, follower: (view: MoveView) => void): (() => void) | undefined {
+    const move = this.running.get(moveId);
+    if (move === undefined) return undefined;
+    move.followers.add(follower);
+    return () => {
+      move.followers.delete(follower);
+    };
+  }
+
+  private async planFrom(
+    readings: Readings,
+    target: CreateMoveRequest['target'],
+    isDryRun: boolean,
+  ): Promise<MovePlan> {
+    const { voters, probes } = this.parts;
+    const ownership = ownershipOf(readings, voters.zoneIds.length);
+    const [zoneFacts, apiReady, recent, inProcessOrders] = await Promise.all([
+      voters.facts(),
+      probes.areReady(),
+      voters.moves(LOOK_BACK),
+      isDryRun ? voters.inProcessOrders(ownership.map(({ shard }) => shard)) : undefined,
+    ]);
+    return planMove(target, {
+      zones: voters.zoneIds,
+      ownership,
+      areas: areasHeldBy(readings, majority(voters.zoneIds.length)),
+      zoneFacts,
+      apiReady,
+      endedMoves: recent.filter(({ state }) => state === 'ended'),
+      ...(inProcessOrders === undefined ? {} : { inProcessOrders }),
+    });
+  }
+
+  /** Also by moves that are recorded and not taken up yet. */
+  private refuseTaken(plan: MovePlan, readings: Readings): void {
+    const recorded = runningMovesOf(readings);
+    for (const { shard } of plan.shards) {
+      const moveId =
+        this.moveOf(shard) ?? recorded.find(({ shards }) => shards.some((taken) => taken.shard === shard))?.moveId;
+      if (moveId === undefined) continue;
+      throw new Problem('shard-in-move', { detail: `Move ${moveId} has shard ${shard}.`, members: { moveId, shard } });
+    }
+  }
+
+  private moveOf(shard: ShardNumber): MoveId | undefined {
+    for (const [moveId, { view }] of this.running)
+      if (view.shards.some((taken) => taken.shard === shard)) return moveId;
+    return undefined;
+  }
+
+  private follow(view: MoveView): Followed {
+    const followers = new Set<(view: MoveView) => void>();
+    const move: Followed = {
+      view,
+      followers,
+      isCarriedOut: false,
+      changed: (changed) => {
+        move.view = changed;
+        for (const follower of followers) follower(changed);
+      },
+    };
+    this.running.set(view.moveId, move);
+    return move;
+  }
+
+  private carryOut(term: Term, move: Followed): void {
+    const { logger, leadership } = this.parts;
+    const { moveId } = move.view;
+    move.isCarriedOut = true;
+    handOver(this.parts, term, move).then(
+      ({ outcome, pauseMs, problem, lateRouters }) => {
+        this.running.delete(moveId);
+        logger.info({ moveId, outcome, pauseMs, problem, lateRouters }, 'move ended');
+      },
+      (error: unknown) => {
+        move.isCarriedOut = false;
+        if (this.isStopped) return;
+        logger.warn({ err: error, moveId }, 'a move could not go on just now');
+        if (!leadership.isLeading) this.looking.wake();
+      },
+    );
+  }
+
+  /** What the voters have as running is carried out by whoever leads; what no running move owns is undone. */
+  private async lookForMoves(): Promise<void> {
+    const { leadership, voters } = this.parts;
+    const term = voters.leadingTerm;
+    if (!leadership.isLeading || term === undefined) {
+      for (const [moveId, { isCarriedOut }] of this.running) if (!isCarriedOut) this.running.delete(moveId);
+      return;
+    }
+    const readings = await voters.read();
+    const recorded = runningMovesOf(readings);
+    for (const { moveId } of recorded) await this.takeUp(term, moveId);
+    // Waiting here since a round before: the record has not reached the voters that answered, or it failed a moment ago.
+    for (const [, move] of this.running) if (!move.isCarriedOut && !this.isStopped) this.carryOut(term, move);
+    const known = new Set([...recorded.map(({ moveId }) => moveId), ...this.running.keys()]);
+    await undoOrphans(this.parts, term, readings, known);
+  }
+
+  private async takeUp(term: Term, moveId: MoveId): Promise<void> {
+    const { voters, logger } = this.parts;
+    if (this.running.has(moveId)) return;
+    const stored = await voters.move(moveId);
+    // It ended between the reading and now, or this coordinator began it meanwhile.
+    if (stored === undefined || this.running.has(moveId)) return;
+    if (stored.state === 'ended') {
+      await voters.putMove(term, stored);
+      return;
+    }
+    const view = takenUp(stored, term);
+    const move = this.follow(view);
+    await voters.putMove(term, view);
+    logger.info({ moveId, coordinators: view.coordinators }, 'move taken up');
+    this.carryOut(term, move);
+  }
+}
+
+function blocked({ checks }: MovePlan): Problem {
+  const failed = checks.filter(({ isPassed }) => !isPassed);
+  return new Problem('move-blocked', {
+    detail: failed.map(({ detail }) => detail).join(' '),
+    members: { checks: failed },
+  });
+}

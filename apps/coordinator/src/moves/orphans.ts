@@ -1,0 +1,42 @@
+/**
+ * What a move left behind that nobody carries out any more: an intent or a fence, and frozen in-sync sets. Its record
+ * ended, or never reached a majority, while one call of it arrived late or at a voter that was away (T24, T32).
+ */
+import { type Logger } from '@borough/server-kit';
+import { type MoveId, type Term } from '@borough/topology';
+import { ownershipOf } from '../voters/ownership-of.js';
+import { type Readings, type Voters } from '../voters/voters.js';
+
+/**
+ * Gives each such shard back to its owner at a new epoch, and thaws.
+ *
+ * @param known moves that are running: theirs is left alone
+ * @throws Problem `stale-term`, `no-majority`, `zone-unavailable`; what is left is undone in the next round
+ */
+export async function undoOrphans(
+  { voters, logger }: { readonly voters: Voters; readonly logger: Logger },
+  term: Term,
+  readings: Readings,
+  known: ReadonlySet<MoveId>,
+): Promise<void> {
+  const orphans = ownershipOf(readings, voters.zoneIds.length).flatMap(({ shard, adopted }) => {
+    if (adopted.kind !== 'settled' || adopted.row.moveId === undefined || known.has(adopted.row.moveId)) return [];
+    return [{ shard, moveId: adopted.row.moveId }];
+  });
+  for (const { shard, moveId } of orphans) {
+    const { adopted } = await voters.judgeShard(term, shard);
+    // Whoever ended the move in the meantime was right.
+    if (adopted.kind !== 'settled' || adopted.row.moveId !== moveId) continue;
+    const { epoch, owner, heir } = adopted.row;
+    await voters.at(term, owner, (voter) => voter.fence(term, { shard, epoch, heir: heir ?? owner, moveId }));
+    await voters.install(term, shard, epoch + 1, owner);
+    voters.announce([{ shard, epoch: epoch + 1, state: 'serving', owner }]);
+    logger.warn({ moveId, shardId: shard, owner }, 'an intent that no move carries out was undone');
+  }
+  const frozenBy = new Set([...readings.values()].flatMap(({ freezes }) => freezes.map(({ moveId }) => moveId)));
+  for (const moveId of frozenBy) {
+    if (known.has(moveId)) continue;
+    await voters.thaw(term, moveId);
+    logger.warn({ moveId }, 'in-sync sets that an ended move kept as they were may change again');
+  }
+}

@@ -1,0 +1,31 @@
+import { type ZoneId } from '@borough/topology';
+import { request } from 'undici';
+
+/** Longest wait for a zone's API to say that it is ready, in ms. */
+const PROBE_DEADLINE_MS = 500;
+
+/** Asks the zones' APIs whether they are ready. */
+export class ZoneProbes {
+  /** @param zoneUrls addresses of the zones' APIs, as far as known */
+  constructor(private readonly zoneUrls: ReadonlyMap<ZoneId, string>) {}
+
+  /** By zone, those with a known address only. */
+  async areReady(): Promise<ReadonlyMap<ZoneId, boolean>> {
+    const answers = await Promise.all(
+      [...this.zoneUrls].map(async ([zone, url]): Promise<[ZoneId, boolean]> => [zone, await isReady(url)]),
+    );
+    return new Map(answers);
+  }
+}
+
+async function isReady(url: string): Promise<boolean> {
+  try {
+    const { statusCode, body } = await request(`${url}/health/ready`, {
+      signal: AbortSignal.timeout(PROBE_DEADLINE_MS),
+    });
+    await body.dump();
+    return statusCode === 200;
+  } catch {
+    return false;
+  }
+}
