@@ -13,8 +13,8 @@ import { planMove } from './plan-move.js';
 
 /** How often a leader looks for moves that nobody carries out, in ms. */
 const LOOK_EVERY_MS = 500;
-/** Ended moves that a plan looks back at: for the last drain of a zone, and for the last pauses. */
-const LOOK_BACK = 100;
+/** Moves that a dry run looks back at for how long pauses were. */
+const LOOK_BACK = 10;
 
 interface Followed extends RunningMove {
   readonly followers: Set<(view: MoveView) => void>;
@@ -156,10 +156,11 @@ export class Moves {
   ): Promise<MovePlan> {
     const { voters, probes } = this.parts;
     const ownership = ownershipOf(readings, voters.zoneIds.length);
-    const [zoneFacts, apiReady, recent, inProcessOrders] = await Promise.all([
+    const [zoneFacts, apiReady, recent, lastDrain, inProcessOrders] = await Promise.all([
       voters.facts(),
       probes.areReady(),
-      voters.moves(LOOK_BACK),
+      isDryRun ? voters.moves(LOOK_BACK) : [],
+      target.kind === 'undrain' ? voters.lastDrain(target.zone) : undefined,
       isDryRun ? voters.inProcessOrders(ownership.map(({ shard }) => shard)) : undefined,
     ]);
     return planMove(target, {
@@ -168,7 +169,8 @@ export class Moves {
       areas: areasHeldBy(readings, majority(voters.zoneIds.length)),
       zoneFacts,
       apiReady,
-      endedMoves: recent.filter(({ state }) => state === 'ended'),
+      recentPausesMs: recent.flatMap(({ pauseMs }) => (pauseMs === undefined ? [] : [pauseMs.p50])),
+      ...(lastDrain === undefined ? {} : { lastDrain }),
       ...(inProcessOrders === undefined ? {} : { inProcessOrders }),
     });
   }

@@ -33,8 +33,10 @@ export interface PlanFacts {
   readonly apiReady: ReadonlyMap<ZoneId, boolean>;
   /** Orders in process by shard, where counted. */
   readonly inProcessOrders?: ReadonlyMap<ShardNumber, number>;
-  /** Ended moves, the newest first: what a drain moved away, and how long pauses were. */
-  readonly endedMoves: readonly MoveView[];
+  /** The last drain of the zone, where that is to be undone. */
+  readonly lastDrain?: MoveView;
+  /** Pauses of the last moves, the newest first, in ms. */
+  readonly recentPausesMs: readonly number[];
 }
 
 /**
@@ -49,7 +51,7 @@ export function planMove(target: MoveTarget, facts: PlanFacts): MovePlan {
     steps: [...STEPS],
     checks,
     isBlocked: checks.some(({ isPassed }) => !isPassed),
-    expectedPauseMs: facts.endedMoves.find(({ pauseMs }) => pauseMs !== undefined)?.pauseMs?.p50 ?? DESIGN_PAUSE_MS,
+    expectedPauseMs: facts.recentPausesMs[0] ?? DESIGN_PAUSE_MS,
   };
 }
 
@@ -69,7 +71,7 @@ function wantedShards(target: MoveTarget, facts: PlanFacts): PlannedShard[] {
       return owned(zone).map(({ shard }, at) => planned(shard, heirs[at % heirs.length] ?? zone, facts));
     }
     case 'undrain':
-      return drainedFrom(target.zone, facts).map((shard) => planned(shard, target.zone, facts));
+      return drainedFrom(facts).map((shard) => planned(shard, target.zone, facts));
   }
 }
 
@@ -108,10 +110,9 @@ function ableHeirs(zone: ZoneId, facts: PlanFacts): ZoneId[] {
 }
 
 /** What the last drain moved off the zone and is where that drain put it. */
-function drainedFrom(zone: ZoneId, { endedMoves, ownership }: PlanFacts): ShardNumber[] {
-  const drain = endedMoves.find(({ target }) => target.kind === 'drain' && target.zone === zone);
-  if (drain === undefined) return [];
-  return drain.shards
+function drainedFrom({ lastDrain, ownership }: PlanFacts): ShardNumber[] {
+  if (lastDrain === undefined) return [];
+  return lastDrain.shards
     .filter(({ state }) => state === 'moved')
     .filter(({ shard, to }) => ownership.some((found) => found.shard === shard && ownerOf(found) === to))
     .map(({ shard }) => shard);

@@ -164,6 +164,15 @@ export class Voter {
     return row?.document;
   }
 
+  /** The newest drain of a zone that has ended. */
+  async lastDrain(zone: ZoneId): Promise<MoveView | undefined> {
+    const sql = `SELECT m.document FROM control.move m
+                  WHERE NOT m.is_running AND m.document->'target'->>'kind' = 'drain' AND m.document->'target'->>'zone' = $1
+                  ORDER BY m.id DESC LIMIT 1`;
+    const [row] = await this.query<{ document: MoveView }>(sql, [zone]);
+    return row?.document;
+  }
+
   async moveOfRequest(requestKey: string): Promise<MoveView | undefined> {
     const sql = 'SELECT m.document FROM control.move m WHERE m.request_key = $1';
     const [row] = await this.query<{ document: MoveView }>(sql, [requestKey]);

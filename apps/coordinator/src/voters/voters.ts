@@ -277,6 +277,11 @@ export class Voters {
     return newest(await this.askMajority((voter) => voter.moveOfRequest(requestKey)))[0];
   }
 
+  /** @throws Problem `no-majority` */
+  async lastDrain(zone: ZoneId): Promise<MoveView | undefined> {
+    return newest(await this.askMajority((voter) => voter.lastDrain(zone)))[0];
+  }
+
   /** The newest first. @throws Problem `no-majority` */
   async moves(limit: number, before?: MoveId): Promise<MoveView[]> {
     const answers = await this.askMajority((voter) => voter.moves(limit, before));
