@@ -9,6 +9,12 @@ const VOTER_DEADLINE_MS = 1_000;
 /** Calls to one voter that may be under way at once: a fence that waits for its writers must not hold up the others. */
 const SESSIONS_PER_VOTER = 4;
 
+/**
+ * After a deadline was missed, and nothing else was answered meanwhile, calls fail at once for so long, in ms: a frozen
+ * voter then costs a move one deadline, not one for each of its steps.
+ */
+const SILENT_MS = 2_000;
+
 /** SQLSTATE of a control function that was called with a term that is over. */
 const STALE_TERM = 'BR410';
 
@@ -86,6 +92,8 @@ const PROMISED = `(SELECT json_build_object('number', t.number, 'coordinator', t
 /** The control functions of one zone's PostgreSQL (0001-control.sql, 0003-moves.sql): nothing else talks to them. */
 export class Voter {
   private readonly sessions: readonly { session: PostgresSession; calls: number }[];
+  private answeredAtMs = -Infinity;
+  private silentUntilMs = -Infinity;
 
   constructor(
     readonly zoneId: ZoneId,
@@ -284,10 +292,19 @@ export class Voter {
     parameters: readonly unknown[],
     deadlineMs = VOTER_DEADLINE_MS,
   ): Promise<Row[]> {
+    const startedMs = performance.now();
+    if (startedMs < this.silentUntilMs) throw new Error(`zone ${this.zoneId} gave no answer a moment ago`);
     const least = this.sessions.reduce((a, b) => (b.calls < a.calls ? b : a));
     least.calls += 1;
     try {
-      return await least.session.query<Row>(sql, parameters, deadlineMs);
+      const rows = await least.session.query<Row>(sql, parameters, deadlineMs);
+      this.answeredAtMs = performance.now();
+      return rows;
+    } catch (error) {
+      const nowMs = performance.now();
+      if (error instanceof pg.DatabaseError) this.answeredAtMs = nowMs;
+      else if (this.answeredAtMs < startedMs && nowMs - startedMs >= deadlineMs) this.silentUntilMs = nowMs + SILENT_MS;
+      throw error;
     } finally {
       least.calls -= 1;
     }
