@@ -1,4 +1,5 @@
 /** For specs: what stands on the far side of a router, as small HTTP servers that write down what they are asked. */
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import {
   createServer,
@@ -9,7 +10,14 @@ import {
 } from 'node:http';
 import { type AddressInfo, type Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import { type AreaMapView, type RoutingSnapshot } from '@borough/contracts';
+import {
+  type AreaMapView,
+  PROBLEM_MEDIA_TYPE,
+  PROBLEM_TYPE_PREFIX,
+  type ProblemCode,
+  PROBLEMS,
+  type RoutingSnapshot,
+} from '@borough/contracts';
 import { type Area, type RoutingEntry, tableVersionOf } from '@borough/topology';
 
 /** One request as a far side got it. */
@@ -89,6 +97,17 @@ export const dieUnanswered: Answer = (response) => {
 /** Takes a request, and is never heard of again. */
 export const staySilent: Answer = () => undefined;
 
+/** Refuses as a zone whose database does not own the shard, not yet or no more. */
+export function refuseAs(code: ProblemCode, facts: Readonly<Record<string, unknown>> = {}): Answer {
+  const { status, title, retry } = PROBLEMS[code];
+  const body = JSON.stringify({ type: PROBLEM_TYPE_PREFIX + code, title, status, code, retry, ...facts });
+  return (response) => {
+    response
+      .writeHead(status, { 'content-type': PROBLEM_MEDIA_TYPE, 'content-length': Buffer.byteLength(body) })
+      .end(body);
+  };
+}
+
 /** A coordinator with a table that the test writes. */
 export class FakeCoordinator extends FarSide {
   entries: RoutingEntry[] = [];
@@ -96,10 +115,13 @@ export class FakeCoordinator extends FarSide {
   /** Answers wait for this. */
   gate: Promise<unknown> = Promise.resolve();
 
-  override answer: Answer = async (response, { target }) => {
-    const body = target === '/v1/routing' ? this.snapshot() : this.areaMap();
+  override answer: Answer = async (response, { target, headers }) => {
+    const body = JSON.stringify(target === '/v1/routing' ? this.snapshot() : this.areaMap());
+    const etag = `"${createHash('sha256').update(body).digest('base64url')}"`;
     await this.gate;
-    response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
+    response.setHeader('etag', etag);
+    if (headers['if-none-match'] === etag) response.writeHead(304).end();
+    else response.setHeader('content-type', 'application/json').end(body);
   };
 
   /** How often the snapshot was fetched. */
@@ -111,6 +133,11 @@ export class FakeCoordinator extends FarSide {
   addArea(shard: number, cell: string, owner: string, epoch = 1): void {
     this.areas.push({ shard, name: `area ${shard}`, cells: [cell] });
     this.entries.push({ shard, epoch, state: 'serving', owner });
+  }
+
+  /** From now on this is what the table says of the shard. */
+  say(entry: RoutingEntry): void {
+    this.entries = [...this.entries.filter(({ shard }) => shard !== entry.shard), entry];
   }
 
   snapshot(): RoutingSnapshot {

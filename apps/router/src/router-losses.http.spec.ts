@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { newUuid, toId } from '@borough/topology';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { dieUnanswered, FakeCoordinator, FakeZone, staySilent } from './far-side.js';
+import { dieUnanswered, FakeCoordinator, FakeZone, refuseAs, staySilent } from './far-side.js';
 import { RouterUnderTest } from './router-under-test.js';
 
 /** Shard 1 is owned by zone a; b and c hold the same rows. */
@@ -59,15 +59,89 @@ describe('a write', () => {
   it.each([
     ['dies before it answers', dieUnanswered],
     ['is never heard of again', staySilent],
-  ])('that its zone takes has an unknown outcome when the zone %s, and is sent nowhere again', async (_how, answer) => {
-    a.answer = answer;
-    const { status, headers, problem } = await router.send('/v1/orders', WRITE_TO_A);
+  ])(
+    'without a key has an unknown outcome when the zone that took it %s, and is not sent again',
+    async (_how, answer) => {
+      a.answer = answer;
+      const headers = { 'traffic-tag': 'shard:1' };
+      const { status, headers: answered, problem } = await router.send('/v1/orders', { method: 'POST', headers });
 
-    expect([status, problem.code, problem.retry]).toEqual([504, 'outcome-unknown', 'same-request-later']);
-    expect(Number(headers['retry-after'])).toBeGreaterThan(0);
-    expect(a.received).toHaveLength(1);
+      expect([status, problem.code, problem.retry]).toEqual([504, 'outcome-unknown', 'same-request-later']);
+      expect(Number(answered['retry-after'])).toBeGreaterThan(0);
+      expect(a.received).toHaveLength(1);
+      expect([...b.received, ...c.received]).toEqual([]);
+    },
+  );
+
+  it('with a key is sent again after its zone dropped it, byte for byte, and its client sees the answer alone', async () => {
+    let drops = 2;
+    const { answer } = a;
+    a.answer = (response, request) => {
+      drops -= 1;
+      return drops < 0 ? answer(response, request) : dieUnanswered(response, request);
+    };
+    const { status, text } = await router.send('/v1/orders', { ...WRITE_TO_A, body: 'an order' });
+
+    expect([status, text]).toEqual([200, '{"zone":"a"}']);
+    expect(a.received.map(({ body, headers }) => [body.toString(), headers['idempotency-key']])).toEqual(
+      Array.from({ length: 3 }, () => ['an order', 'k1']),
+    );
+  });
+
+  it('with a key is sent again as soon as its zone is back', async () => {
+    await router.stop();
+    router = await startRouter({ HOLD_MAX_MS: '20000' });
+    await a.kill();
+    const write = router.send('/v1/orders', WRITE_TO_A);
+    await expect.poll(() => router.count('borough_hold_requests')).toBe(1);
+    await a.start();
+
+    expect((await write).text).toBe('{"zone":"a"}');
+  });
+
+  it('with a key goes to the new owner when its zone is gone for good', async () => {
+    await router.stop();
+    router = await startRouter({ HOLD_MAX_MS: '20000' });
+    await a.kill();
+    const write = router.send('/v1/orders', WRITE_TO_A);
+    await expect.poll(() => router.count('borough_hold_requests')).toBe(1);
+    coordinator.say({ shard: 1, epoch: 2, state: 'serving', owner: 'c' });
+
+    expect((await write).text).toBe('{"zone":"c"}');
+    expect(c.received[0]?.headers).toMatchObject({ 'borough-epoch': '2', 'idempotency-key': 'k1' });
+  });
+
+  it.each([
+    ['dies before it answers', dieUnanswered],
+    ['is never heard of again', staySilent],
+  ])('with a key keeps its unknown outcome when all that comes after it is worse: %s', async (_how, answer) => {
+    a.answer = answer;
+    const write = router.send('/v1/orders', WRITE_TO_A);
+    await expect.poll(() => a.received.length).toBeGreaterThan(0);
+    a.answer = refuseAs('shard-moving');
+    const { status, problem } = await write;
+
+    expect([status, problem.code]).toEqual([504, 'outcome-unknown']);
+    expect(a.received.length).toBeGreaterThan(1);
     expect([...b.received, ...c.received]).toEqual([]);
   });
+
+  it.each(['zone-unavailable', 'outcome-unknown'] as const)(
+    'that its zone answers with %s is sent again if it has a key; else the answer is passed on as it came',
+    async (code) => {
+      const { answer } = a;
+      let refusals = 2;
+      a.answer = (response, request) => {
+        refusals -= 1;
+        return refusals < 0 ? answer(response, request) : refuseAs(code, { detail: 'No database.' })(response, request);
+      };
+      const without = await router.send('/v1/orders', { method: 'POST', headers: { 'traffic-tag': 'shard:1' } });
+      const withKey = await router.send('/v1/orders', WRITE_TO_A);
+
+      expect([without.problem.code, without.problem.detail]).toEqual([code, 'No database.']);
+      expect([withKey.status, a.received.length]).toEqual([200, 3]);
+    },
+  );
 
   it('in another shard does not mind', async () => {
     await a.kill();
@@ -104,6 +178,12 @@ describe('a read', () => {
 
     expect([status, text]).toEqual([200, '{"zone":"b"}']);
     expect(a.received).toHaveLength(1);
+  });
+
+  it('goes on when the owner has lost its database', async () => {
+    a.answer = refuseAs('zone-unavailable');
+
+    expect((await router.send('/v1/orders', TO_A)).text).toBe('{"zone":"b"}');
   });
 
   it('goes on through every zone that is down', async () => {

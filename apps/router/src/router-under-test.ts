@@ -40,6 +40,9 @@ export class RouterUnderTest {
       NATS_URL: 'nats://127.0.0.1:1',
       // Whatever a router learns in these tests, it does not learn by polling.
       POLL_EVERY_MS: '3600000',
+      POLL_WITHOUT_NOTICES_MS: '3600000',
+      // What never gets better is given up soon.
+      HOLD_MAX_MS: '300',
       LOG_LEVEL: 'silent',
       ...settings,
     });
@@ -71,8 +74,25 @@ export class RouterUnderTest {
     return text(socket);
   }
 
+  /** Makes the router ask its coordinators, as anybody does who names a shard it does not know. */
+  async askForTable(): Promise<void> {
+    await this.send('/v1/orders', { method: 'POST', headers: { 'traffic-tag': 'shard:4095' } });
+  }
+
+  /** The value of a counter or gauge; all routers of a process count together. */
+  async count(metric: string): Promise<number> {
+    const { text: page } = await this.send('/metrics');
+    const line = page.split('\n').find((candidate) => candidate.startsWith(`${metric} `));
+    return Number(line?.slice(metric.length + 1) ?? 0);
+  }
+
   async isReady(): Promise<boolean> {
     return (await this.send('/health/ready')).status === 200;
+  }
+
+  /** What SIGTERM does. */
+  shutDown(): Promise<void> {
+    return this.app.close();
   }
 
   async stop(): Promise<void> {

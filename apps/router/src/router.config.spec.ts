@@ -43,6 +43,23 @@ it.each(['', 'http://127.0.0.1:1,', 'nowhere'])('a router does not start with th
   expect(faultsOf({ ...GOOD, COORDINATOR_URLS: urls })).toHaveLength(1);
 });
 
+it('a router that could hold no body it promises to hold does not start', () => {
+  expect(faultsOf({ ...GOOD, HOLD_MAX_BYTES: '2048', HOLD_MAX_BODY_BYTES: '4096' })).toEqual([
+    expect.stringContaining('HOLD_MAX_BODY_BYTES must not exceed HOLD_MAX_BYTES'),
+  ]);
+});
+
+it.each(['shop.example', 'https://shop.example/', 'https://a.example,,', 'https://a.example/path'])(
+  'a router does not start with the origins "%s"',
+  (origins) => {
+    expect(faultsOf({ ...GOOD, ALLOWED_ORIGINS: origins })).toHaveLength(1);
+  },
+);
+
+it('a router has a name of its own when it is given none', () => {
+  expect(readRouterConfig(GOOD).ROUTER_ID).not.toBe('');
+});
+
 it('a zone list that cannot be read is one fault, not two', () => {
   expect(faultsOf({ ...GOOD, ZONE_URLS: 'a' })).toHaveLength(1);
 });

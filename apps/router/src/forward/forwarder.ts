@@ -19,7 +19,8 @@ const CONNECT_DEADLINE_MS = 1_000;
 export interface ForwardedAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  readonly body: Dispatcher.ResponseData['body'];
+  /** On its way, or read already. */
+  readonly body: Dispatcher.ResponseData['body'] | Buffer;
 }
 
 /** Kept-alive connections to every zone, with a bound on what is on its way to each. */
@@ -46,6 +47,10 @@ export class Forwarder {
 
   get zoneIds(): readonly ZoneId[] {
     return [...this.pools.keys()];
+  }
+
+  hasAddressOf(zoneId: ZoneId): boolean {
+    return this.pools.has(zoneId);
   }
 
   /**

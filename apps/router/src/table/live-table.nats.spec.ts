@@ -27,7 +27,14 @@ beforeEach(async () => {
   sender = new Notices(natsUrl(), 'spec-sender', logger);
   listener = new Notices(natsUrl(), 'spec-listener', logger);
   sender.start();
-  table = new LiveTable([coordinator.url], listener, new Readiness(), logger, 3_600_000);
+  table = new LiveTable({
+    coordinatorUrls: [coordinator.url],
+    notices: listener,
+    readiness: new Readiness(),
+    logger,
+    pollEveryMs: 3_600_000,
+    pollWithoutNoticesMs: 3_600_000,
+  });
   table.start();
   listener.start();
   await expect.poll(() => sender.isConnected && listener.isConnected && table.isKnown).toBe(true);
@@ -81,7 +88,7 @@ describe('a notice', () => {
     const fetchesBefore = coordinator.fetches;
     let open = (): void => undefined;
     coordinator.gate = new Promise<void>((resolve) => (open = resolve));
-    const miss = table.refreshAfterMiss();
+    const miss = table.refresh();
     await expect.poll(() => coordinator.fetches).toBeGreaterThan(fetchesBefore);
     coordinator.addArea(TWO, BERLIN, 'b');
     tell([{ shard: TWO, epoch: 1, state: 'serving', owner: 'b' }], 0, 2);
