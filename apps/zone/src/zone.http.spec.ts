@@ -25,22 +25,9 @@ beforeAll(async () => {
   await database.own(THEIRS, { owner: 'b', epoch: 4 });
   await putArea(OURS, CELL);
   await putArea(THEIRS, THEIR_CELL);
-  app = await startZone(
-    readZoneConfig({
-      ZONE_ID: 'a',
-      HTTP_PORT: '0',
-      API_DATABASE_URL: database.apiUrl,
-      OWNER_DATABASE_URL: database.ownerUrl,
-      // Alone: replication between zones is the business of test/system.
-      PEER_DATABASE_URLS: '',
-      REDIS_URL: redisUrl(),
-      LOG_LEVEL: 'silent',
-    }),
-  );
+  app = await zoneOn(database);
   url = await app.getUrl();
-  await vi.waitFor(async () => {
-    expect((await fetch(`${url}/health/ready`)).status).toBe(200);
-  }, 10_000);
+  await ready(url);
   storeId = (await created(post('/v1/stores', store()))).id;
 });
 
@@ -51,6 +38,28 @@ afterAll(async () => {
 
 beforeEach(() => {
   keys += 1;
+});
+
+describe('a zone that owns no shard', () => {
+  it('is ready, and sends every write to its owner', async () => {
+    const empty = await createZoneDatabase();
+    await empty.own(OURS, { owner: 'b', epoch: 9 });
+    const idle = await zoneOn(empty);
+    const idleUrl = await idle.getUrl();
+    await ready(idleUrl);
+    const order = toId(
+      'order',
+      newUuid(OURS, Date.now(), () => randomBytes(16)),
+    );
+    const answer = fetch(`${idleUrl}/v1/orders/${order}/accept`, {
+      method: 'POST',
+      headers: { ...JSON_TYPE, 'idempotency-key': 'k' },
+      body: '{}',
+    });
+    expect(await refused(answer, 421, 'wrong-zone')).toMatchObject({ shard: OURS, owner: 'b', epoch: 9 });
+    await idle.close();
+    await empty.drop();
+  });
 });
 
 describe('placing an order', () => {
@@ -136,6 +145,101 @@ describe('an Idempotency-Key (P10)', () => {
     for (const key of ['with space', 'x'.repeat(256), 'ü']) {
       await refused(post('/v1/orders', anOrder(), { 'idempotency-key': key }), 400, 'malformed-idempotency-key');
     }
+  });
+});
+
+describe('changing an order', () => {
+  it('is seen by whoever reads the order from then on', async () => {
+    const order = await created(post('/v1/orders', anOrder()));
+    const accepted = await changed(post(`/v1/orders/${order.id}/accept`, {}));
+    expect(accepted).toEqual({ ...order, status: 'accepted', version: 2 });
+    expect(await (await fetch(`${url}/v1/orders/${order.id}`)).json()).toEqual(accepted);
+    const cancelled = await changed(post(`/v1/orders/${order.id}/cancel`, { reason: 'the oven broke' }));
+    expect(cancelled).toEqual({ ...order, status: 'cancelled', version: 3 });
+    expect(await (await fetch(`${url}/v1/orders/${order.id}`)).json()).toEqual(cancelled);
+  });
+
+  it('has one effect per key, and every repetition the same bytes', async () => {
+    const order = await created(post('/v1/orders', anOrder()));
+    const answers = await Promise.all(Array.from({ length: 20 }, () => post(`/v1/orders/${order.id}/accept`, {})));
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 20 }, () => 200));
+    expect(answers.filter(({ headers }) => headers.get('idempotency-replayed') === 'true')).toHaveLength(19);
+    expect(new Set(await Promise.all(answers.map((answer) => answer.text()))).size).toBe(1);
+  });
+
+  it('has one winner when many ask with keys of their own; the others are told the status and what is allowed', async () => {
+    const order = await created(post('/v1/orders', anOrder()));
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_none, n) =>
+        read(post(`/v1/orders/${order.id}/accept`, {}, { 'idempotency-key': `racer-${keys}-${n}` })),
+      ),
+    );
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
+    const refusals = answers.filter(({ status }) => status === 409);
+    expect(refusals).toHaveLength(19);
+    for (const { body } of refusals) {
+      expect(body).toMatchObject({
+        code: 'illegal-transition',
+        status: 409,
+        retry: 'never',
+        orderStatus: 'accepted',
+        allowedTransitions: ['cancel'],
+      });
+    }
+  });
+
+  it('that was refused by the status may be asked again with its key', async () => {
+    const order = await created(post('/v1/orders', anOrder()));
+    await changed(post(`/v1/orders/${order.id}/cancel`, {}));
+    await refused(post(`/v1/orders/${order.id}/accept`, {}), 409, 'illegal-transition');
+    const other = await created(post('/v1/orders', anOrder(), { 'idempotency-key': `other-${keys}` }));
+    await changed(post(`/v1/orders/${other.id}/accept`, {}));
+  });
+
+  it('belongs to one order: the same key for another order is refused', async () => {
+    const one = await created(post('/v1/orders', anOrder()));
+    const two = await created(post('/v1/orders', anOrder(), { 'idempotency-key': `two-${keys}` }));
+    await changed(post(`/v1/orders/${one.id}/accept`, {}));
+    await refused(post(`/v1/orders/${two.id}/accept`, {}), 422, 'idempotency-key-reused');
+  });
+
+  it('is refused while the shard moves, and done when it serves again (P5)', async () => {
+    const order = await created(post('/v1/orders', anOrder()));
+    await database.own(OURS, { owner: 'a', epoch: 3, state: 'moving' });
+    const answer = await post(`/v1/orders/${order.id}/accept`, {});
+    expect(answer.headers.get('retry-after')).toBe('1');
+    expect(await answer.json()).toMatchObject({ code: 'shard-moving', shard: OURS, owner: 'a', epoch: 3 });
+    await database.own(OURS, { owner: 'a', epoch: 3 });
+    await changed(post(`/v1/orders/${order.id}/accept`, {}));
+  });
+
+  it('tells an order that is not there from a wrong id, a wrong area and a wrong body', async () => {
+    const order = await created(post('/v1/orders', anOrder()));
+    const idIn = (shard: number): string =>
+      toId(
+        'order',
+        newUuid(shard, Date.now(), () => randomBytes(16)),
+      );
+    await refused(post(`/v1/orders/${idIn(OURS)}/accept`, {}), 404, 'order-not-found');
+    await refused(post('/v1/orders/ord_ZZ/accept', {}), 400, 'malformed-id');
+    await refused(post(`/v1/orders/${storeId}/accept`, {}), 400, 'wrong-id-type');
+    const theirs = await refused(post(`/v1/orders/${idIn(THEIRS)}/cancel`, {}), 421, 'wrong-zone');
+    expect(theirs).toMatchObject({ shard: THEIRS, owner: 'b', epoch: 4 });
+    const mismatch = post(`/v1/orders/${order.id}/accept`, {}, { 'borough-shard': String(THEIRS) });
+    expect(await refused(mismatch, 422, 'tag-mismatch')).toMatchObject({ detail: `Send Traffic-Tag: ${order.id}` });
+    await refused(post(`/v1/orders/${order.id}/accept`, { status: 'delivered' }), 422, 'validation-failed');
+    await refused(post(`/v1/orders/${order.id}/deliver`, {}), 404, 'route-not-found');
+    const noKey = fetch(`${url}/v1/orders/${order.id}/accept`, { method: 'POST', headers: JSON_TYPE, body: '{}' });
+    await refused(noKey, 400, 'idempotency-key-required');
+  });
+});
+
+describe('the OpenAPI document', () => {
+  it('has every route that a zone answers', async () => {
+    const document = (await (await fetch(`${url}/openapi.json`)).json()) as { paths: Record<string, object> };
+    expect(Object.keys(document.paths)).toEqual(
+      expect.arrayContaining(['/v1/orders', '/v1/orders/{orderId}/accept', '/v1/orders/{orderId}/cancel']),
+    );
   });
 });
 
@@ -268,6 +372,27 @@ interface Problem {
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 
+/** Alone: replication between zones is the business of test/system. */
+function zoneOn({ apiUrl, ownerUrl }: ZoneDatabase): Promise<NestFastifyApplication> {
+  return startZone(
+    readZoneConfig({
+      ZONE_ID: 'a',
+      HTTP_PORT: '0',
+      API_DATABASE_URL: apiUrl,
+      OWNER_DATABASE_URL: ownerUrl,
+      PEER_DATABASE_URLS: '',
+      REDIS_URL: redisUrl(),
+      LOG_LEVEL: 'silent',
+    }),
+  );
+}
+
+async function ready(zoneUrl: string): Promise<void> {
+  await vi.waitFor(async () => {
+    expect((await fetch(`${zoneUrl}/health/ready`)).status).toBe(200);
+  }, 10_000);
+}
+
 function post(path: string, body: object, headers: Record<string, string> = {}): Promise<Response> {
   return postText(path, JSON.stringify(body), headers);
 }
@@ -285,6 +410,13 @@ async function created(answer: Promise<Response>): Promise<{ id: string }> {
   expect(body).not.toHaveProperty('code');
   expect(status).toBe(201);
   return body as { id: string };
+}
+
+async function changed(answer: Promise<Response>): Promise<unknown> {
+  const { status, body } = await read(answer);
+  expect(body).not.toHaveProperty('code');
+  expect(status).toBe(200);
+  return body;
 }
 
 async function refused(answer: Promise<Response>, status: number, code: string): Promise<Problem> {

@@ -1,5 +1,7 @@
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import {
+  acceptOrder,
+  cancelOrder,
   getCourier,
   getOrder,
   getStore,
@@ -29,7 +31,17 @@ import { type ZoneConfig } from './platform/zone.config.js';
 import { ZoneModule } from './zone.module.js';
 
 /** Everything a zone answers, for its OpenAPI document. */
-const ROUTES = [placeOrder, getOrder, listCustomerOrders, openStore, getStore, registerCourier, getCourier];
+const ROUTES = [
+  placeOrder,
+  getOrder,
+  acceptOrder,
+  cancelOrder,
+  listCustomerOrders,
+  openStore,
+  getStore,
+  registerCourier,
+  getCourier,
+];
 
 /**
  * Starts a zone's API process: server checked → migrated → identity checked → guards checked → listening → mesh.

@@ -1,6 +1,9 @@
 import { type OrderView } from '@borough/contracts';
 import { EntitySchema } from 'typeorm';
 
+/** What can have happened to an order. */
+export type OrderEventKind = 'order-placed' | 'order-accepted' | 'order-cancelled';
+
 /** Append-only: what happened to an order, one row per version of it. */
 export interface OrderEventRow {
   id: string;
@@ -9,10 +12,12 @@ export interface OrderEventRow {
   version: number;
   orderId: string;
   orderVersion: number;
-  kind: 'order-placed';
+  kind: OrderEventKind;
   before: OrderView | null;
   after: OrderView;
   actor: string;
+  /** What the actor gave as the reason. */
+  reason: string | null;
   occurredAt: Date;
 }
 
@@ -30,6 +35,7 @@ export const orderEventEntity = new EntitySchema<OrderEventRow>({
     before: { type: 'jsonb', nullable: true },
     after: { type: 'jsonb' },
     actor: { type: 'text' },
+    reason: { type: 'text', nullable: true },
     occurredAt: { type: 'timestamptz', name: 'occurred_at' },
   },
 });

@@ -1,5 +1,7 @@
 import { Body, Controller, Get, Param, Post, Query, Res } from '@nestjs/common';
 import {
+  type ChangeOrderRequest,
+  changeOrderRequest,
   type OrderPage,
   type OrderView,
   pageQuery,
@@ -24,6 +26,26 @@ export class OrderController {
     @Res() reply: FastifyReply,
   ): Promise<void> {
     sendAnswer(reply, await this.orders.place(write, body));
+  }
+
+  @Post('orders/:orderId/accept')
+  async accept(
+    @Write() write: WriteRequest,
+    @Param('orderId') orderId: string,
+    @Body({ schema: changeOrderRequest }) body: ChangeOrderRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    sendAnswer(reply, await this.orders.change(write, readId('order', orderId), 'accept', body));
+  }
+
+  @Post('orders/:orderId/cancel')
+  async cancel(
+    @Write() write: WriteRequest,
+    @Param('orderId') orderId: string,
+    @Body({ schema: changeOrderRequest }) body: ChangeOrderRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    sendAnswer(reply, await this.orders.change(write, readId('order', orderId), 'cancel', body));
   }
 
   @Get('orders/:orderId')

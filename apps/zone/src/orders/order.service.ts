@@ -1,6 +1,11 @@
 import { Injectable } from '@nestjs/common';
-import { type OrderPage, type OrderView, type PageQuery, type PlaceOrderRequest } from '@borough/contracts';
-import { Problem } from '@borough/server-kit';
+import {
+  type ChangeOrderRequest,
+  type OrderPage,
+  type OrderView,
+  type PageQuery,
+  type PlaceOrderRequest,
+} from '@borough/contracts';
 import { type ShardNumber, shardOfUuid, toId } from '@borough/topology';
 import { DataSource, LessThan } from 'typeorm';
 import { freshUuid } from '../http/new-uuid.js';
@@ -11,6 +16,8 @@ import { newRow } from '../writes/new-rows.js';
 import { type Answer } from '../writes/pending-write.js';
 import { StoreService } from '../stores/store.service.js';
 import { orderEventEntity, type OrderEventRow } from './order-event.entity.js';
+import { orderChange, orderNotFound } from './order-change.js';
+import { type OrderTransition } from './order-status.js';
 import { orderEntity, type OrderRow } from './order.entity.js';
 import { orderView } from './order.view.js';
 import { cursorAfter, readCursor } from './page-cursor.js';
@@ -41,10 +48,36 @@ export class OrderService {
     });
   }
 
+  /**
+   * Takes an order one step on: the order, its event and its key, in one transaction. Of two that race, one wins and
+   * the other is refused by what the first made of the order.
+   *
+   * @returns the view of the order after the step
+   * @throws Problem `order-not-found`, `illegal-transition` with `orderStatus` and `allowedTransitions`, `tag-mismatch`,
+   *   and all that `IdempotentWrites.runChange` throws; among it `shard-moving`, which is how an in-process order is
+   *   locked while its shard changes hands (P5)
+   */
+  async change(
+    write: WriteRequest,
+    uuid: string,
+    transition: OrderTransition,
+    body: ChangeOrderRequest,
+  ): Promise<Answer> {
+    const shard = shardOfUuid(uuid);
+    const orderId = toId('order', uuid);
+    requireTagAgrees(write, shard, orderId);
+    return this.writes.runChange(
+      write,
+      shard,
+      { orderId, ...body },
+      orderChange(uuid, transition, write.caller, body.reason),
+    );
+  }
+
   /** @throws Problem `order-not-found` */
   async get(uuid: string): Promise<OrderView> {
     const row = await this.source.manager.findOneBy(orderEntity, { id: uuid });
-    if (row === null) throw new Problem('order-not-found', { detail: `There is no order ${toId('order', uuid)}.` });
+    if (row === null) throw orderNotFound(uuid);
     return orderView(row);
   }
 
@@ -100,6 +133,7 @@ function placedEvent(order: OrderRow, after: OrderView, actor: string): OrderEve
     before: null,
     after,
     actor,
+    reason: null,
     occurredAt: order.placedAt,
   };
 }

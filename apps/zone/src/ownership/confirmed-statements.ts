@@ -69,8 +69,17 @@ async function runOn<Row extends pg.QueryResultRow>(
     if (error instanceof Problem) throw error;
     // FATAL (a terminated session) may come in the middle of the commit; ERROR never does.
     if (error instanceof pg.DatabaseError && error.severity === 'ERROR') throw ownershipRefusal(error) ?? error;
+    discard(client);
     throw new Problem('outcome-unknown', { ...UNKNOWN, cause: error });
   } finally {
     client.off('notice', onNotice);
   }
+}
+
+/**
+ * The server's last word comes before the end of the connection: the pool would hand the connection to the next write,
+ * whose outcome would be unknown too. One that is ending goes to nobody.
+ */
+function discard(client: pg.PoolClient): void {
+  client.end().catch(() => undefined);
 }

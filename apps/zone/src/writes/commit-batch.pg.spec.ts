@@ -93,15 +93,23 @@ describe('a batch', () => {
 
   it('whose session is ended in the middle is unknown, and not called failed', async () => {
     const outcome = statements.run({ name: 'sleep', text: 'SELECT pg_sleep(60)' }, []).catch((error: unknown) => error);
-    await expect
-      .poll(() =>
-        database.query(
-          `SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a
-            WHERE a.application_name = 'borough-zone' AND a.datname = current_database() AND a.wait_event = 'PgSleep'`,
-        ),
-      )
-      .toHaveLength(1);
+    await expect.poll(endSleepers).toHaveLength(1);
     expect(await outcome).toMatchObject({ code: 'outcome-unknown' });
+  });
+
+  it('that comes the moment another was ended gets a connection that works', async () => {
+    // One connection: the next write takes what the ended one gives back.
+    const single = await requestPool(database.apiUrl, 1).initialize();
+    const alone = new ConfirmedStatements(single);
+    for (let round = 0; round < 10; round += 1) {
+      const next = alone
+        .run({ name: 'sleep', text: 'SELECT pg_sleep(60)' }, [])
+        .then(() => ['not ended'])
+        .catch(() => commitBatch(alone, SHARD, [storeWrite(`after ${round}`)]));
+      await expect.poll(endSleepers).toHaveLength(1);
+      expect(await next).toMatchObject([{ kind: 'answered' }]);
+    }
+    await single.destroy();
   });
 
   it('whose commit ends with a warning is not reported as written: its wait for other zones was cancelled', async () => {
@@ -110,8 +118,16 @@ describe('a batch', () => {
   });
 });
 
+function endSleepers(): Promise<object[]> {
+  return database.query(
+    `SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a
+      WHERE a.application_name = 'borough-zone' AND a.datname = current_database() AND a.wait_event = 'PgSleep'`,
+  );
+}
+
 function storeWrite(key: string, body = `body of ${key}`): PendingWrite {
   return {
+    kind: 'new-rows',
     route: 'POST /v1/stores',
     caller: 'anonymous',
     key,

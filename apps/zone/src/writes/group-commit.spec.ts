@@ -71,7 +71,7 @@ describe('a group commit', () => {
     const refusal = new Problem('idempotency-key-reused');
     const group = new GroupCommit((_shard, writes) => {
       const outcomes = writes.map((one): Outcome =>
-        one.key === 'bad' ? { kind: 'refused', problem: refusal } : { kind: 'answered', answer: one.answer },
+        one.key === 'bad' ? { kind: 'refused', problem: refusal } : answered(one),
       );
       return Promise.resolve(outcomes);
     }, OPTIONS);
@@ -82,7 +82,7 @@ describe('a group commit', () => {
   it('writes the others when one write breaks its batch', async () => {
     const group = new GroupCommit((_shard, writes) => {
       if (writes.some(({ key }) => key === 'broken')) return Promise.reject(new Error('constraint'));
-      return Promise.resolve(writes.map(({ answer }): Outcome => ({ kind: 'answered', answer })));
+      return Promise.resolve(writes.map(answered));
     }, OPTIONS);
     const keys = ['1', '2', 'broken', '3'];
     const results = await Promise.allSettled(keys.map((key) => group.submit(SHARD, write(key))));
@@ -114,7 +114,7 @@ function controlled(): {
       batches.push(writes);
       return new Promise((resolve) => {
         finishes.push(() => {
-          resolve(writes.map(({ answer }) => ({ kind: 'answered', answer })));
+          resolve(writes.map(answered));
         });
       });
     },
@@ -131,8 +131,13 @@ function keysOf(batches: readonly (readonly PendingWrite[])[]): string[][] {
   return batches.map((batch) => batch.map(({ key }) => key));
 }
 
+function answered({ key }: PendingWrite): Outcome {
+  return { kind: 'answered', answer: { status: 201, body: key, isReplay: false } };
+}
+
 function write(key: string): PendingWrite {
   return {
+    kind: 'new-rows',
     route: 'POST /v1/orders',
     caller: 'anonymous',
     key,
