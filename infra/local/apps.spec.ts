@@ -32,8 +32,19 @@ test('a coordinator gets every zone as a voter, and the router every zone API, b
     'a=postgres://borough_control:pc@127.0.0.1:14011/borough,b=postgres://borough_control:pc@127.0.0.1:14021/borough',
   );
   expect(routerEnvironment(addresses)).toEqual({
+    ROUTER_ID: 'router-1',
     COORDINATOR_URLS: 'http://127.0.0.1:14001',
     NATS_URL: 'nats://n',
     ZONE_URLS: 'a=http://127.0.0.1:14010,b=http://127.0.0.1:14020',
   });
+});
+
+test('of several routers each is the router of a zone, and knows every coordinator', () => {
+  const many = addressesOf(planPorts(14_000, ['a', 'b'], 2, 2), secrets, 'nats://n', ['redis://ra', 'redis://rb']);
+  expect(routerEnvironment(many, 1)).toMatchObject({
+    ROUTER_ID: 'router-2',
+    COORDINATOR_URLS: 'http://127.0.0.1:14001,http://127.0.0.1:14006',
+    ROUTER_URLS: 'a=http://127.0.0.1:14000,b=http://127.0.0.1:14003',
+  });
+  expect(coordinatorEnvironment(many, 1)).toMatchObject({ COORDINATOR_ID: '2' });
 });

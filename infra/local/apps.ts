@@ -11,11 +11,11 @@ import { tcpAnswer } from './tcp-answer.js';
 /** The programs of the repository that a cluster runs. */
 type App = 'zone' | 'coordinator' | 'router';
 
-/** Our own processes of a cluster: a zone API per zone, a coordinator and a router. */
+/** Our own processes of a cluster: a zone API per zone, coordinators and routers. */
 export interface OwnServices {
   zones: ServiceDefinition[];
-  coordinator: ServiceDefinition;
-  router: ServiceDefinition;
+  coordinators: ServiceDefinition[];
+  routers: ServiceDefinition[];
 }
 
 /** @param more is added to the environment of each, and wins */
@@ -26,8 +26,12 @@ export function ownServices(addresses: ClusterAddresses, layout: Layout, more: R
     zones: addresses.zones.map((zone) =>
       define(`zone-${zone.id}`, 'zone', zone.apiUrl, zoneEnvironment(zone, addresses.zones)),
     ),
-    coordinator: define('coordinator', 'coordinator', addresses.coordinatorUrl, coordinatorEnvironment(addresses)),
-    router: define('router', 'router', addresses.routerUrl, routerEnvironment(addresses)),
+    coordinators: addresses.coordinatorUrls.map((url, at) =>
+      define(nameOf('coordinator', at), 'coordinator', url, coordinatorEnvironment(addresses, at)),
+    ),
+    routers: addresses.routerUrls.map((url, at) =>
+      define(nameOf('router', at), 'router', url, routerEnvironment(addresses, at)),
+    ),
   };
 }
 
@@ -42,20 +46,34 @@ export function zoneEnvironment(zone: ZoneAddresses, zones: readonly ZoneAddress
   };
 }
 
-export function coordinatorEnvironment({ natsUrl, zones }: ClusterAddresses): Record<string, string> {
+/** @param at which of the coordinators, from 0 */
+export function coordinatorEnvironment({ natsUrl, zones }: ClusterAddresses, at = 0): Record<string, string> {
   return {
-    COORDINATOR_ID: '1',
+    COORDINATOR_ID: `${at + 1}`,
     NATS_URL: natsUrl,
     VOTER_DATABASE_URLS: named(zones, (zone) => zone.postgres.controlUrl),
+    ZONE_URLS: named(zones, (zone) => zone.apiUrl),
   };
 }
 
-export function routerEnvironment({ coordinatorUrl, natsUrl, zones }: ClusterAddresses): Record<string, string> {
+/** @param at which of the routers, from 0 */
+export function routerEnvironment(addresses: ClusterAddresses, at = 0): Record<string, string> {
+  const { coordinatorUrls, routerUrls, natsUrl, zones } = addresses;
   return {
-    COORDINATOR_URLS: coordinatorUrl,
+    ROUTER_ID: `router-${at + 1}`,
+    COORDINATOR_URLS: coordinatorUrls.join(','),
     NATS_URL: natsUrl,
     ZONE_URLS: named(zones, (zone) => zone.apiUrl),
+    // With one router there is nothing to choose for a client; with more, each zone has one of its own.
+    ...(routerUrls.length === 1
+      ? {}
+      : { ROUTER_URLS: zones.map(({ id }, zone) => `${id}=${routerUrls[zone % routerUrls.length] ?? ''}`).join(',') }),
   };
+}
+
+/** `router`, `router-2`, `router-3`. */
+function nameOf(what: string, at: number): string {
+  return at === 0 ? what : `${what}-${at + 1}`;
 }
 
 /** @throws StarterError when the build is missing */

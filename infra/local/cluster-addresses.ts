@@ -19,8 +19,11 @@ const postgresAddressSchema = z.object({
 
 const clusterAddressesSchema = z.object({
   starterPid: z.number().int(),
+  /** The first of each; all of them are in the lists. */
   routerUrl: z.string(),
   coordinatorUrl: z.string(),
+  routerUrls: z.array(z.string()).min(1),
+  coordinatorUrls: z.array(z.string()).min(1),
   natsUrl: z.string(),
   zones: z.array(
     z.object({ id: z.string(), apiUrl: z.string(), redisUrl: z.string(), postgres: postgresAddressSchema }),
@@ -44,10 +47,15 @@ export function readClusterAddresses(directory: string): ClusterAddresses | unde
 
 /** The addresses a cluster with these ports and passwords has. */
 export function addressesOf(plan: PortPlan, secrets: Secrets, natsUrl: string, redisUrls: readonly string[]) {
+  const urls = (ports: readonly number[]): string[] => ports.map((port) => `http://127.0.0.1:${port}`);
+  const routerUrls = urls(plan.routers);
+  const coordinatorUrls = urls(plan.coordinators);
   return {
     starterPid: process.pid,
-    routerUrl: `http://127.0.0.1:${plan.router}`,
-    coordinatorUrl: `http://127.0.0.1:${plan.coordinator}`,
+    routerUrl: routerUrls[0] ?? '',
+    coordinatorUrl: coordinatorUrls[0] ?? '',
+    routerUrls,
+    coordinatorUrls,
     natsUrl,
     zones: plan.zones.map((zone, index) => ({
       id: zone.id,

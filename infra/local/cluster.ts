@@ -41,6 +41,9 @@ export interface ClusterOptions {
   services: 'all' | 'infrastructure';
   /** Default a, b, c. */
   zones?: readonly string[];
+  /** How many of each, 1 to 4. Default 1. */
+  routers?: number;
+  coordinators?: number;
   /** Told of each step and, once it runs, of restarts and warnings. */
   report: Report;
   /** More environment for our own processes; it wins over ours. */
@@ -74,11 +77,11 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     throw new StarterError(`The cluster's directory must be absolute: ${options.directory}`);
   }
   const zones = options.zones ?? ['a', 'b', 'c'];
-  const plan = planPorts(options.portBase ?? portBaseFromEnvironment(), zones);
+  const plan = planPorts(options.portBase ?? portBaseFromEnvironment(), zones, options.routers, options.coordinators);
   if (options.services === 'all') refuseMissingBuild();
   const layout = layoutOf(options.directory);
   makeDirectory(layout);
-  const giveUp = claimDirectory(layout, `http://127.0.0.1:${plan.router}`);
+  const giveUp = claimDirectory(layout, `http://127.0.0.1:${plan.routers[0] ?? 0}`);
   const notice = (text: string) => {
     options.report({ state: 'notice', text });
   };
@@ -118,7 +121,7 @@ async function startAll(
   group: ServiceGroup,
 ): Promise<ClusterAddresses> {
   const external = await externalServers(plan.zones.length);
-  await refuseTakenPorts(wantedPorts(options, plan, external), plan.router);
+  await refuseTakenPorts(wantedPorts(options, plan, external), plan.routers[0] ?? 0);
   const secrets = readOrMakeSecrets(
     layout,
     plan.zones.some(({ id }) => hasData(layout, id)),
@@ -195,10 +198,10 @@ function startOwn(
   layout: Layout,
   group: ServiceGroup,
 ): Promise<void> {
-  const { zones, coordinator, router } = ownServices(addresses, layout, options.environment ?? {});
-  const title = `Zones ${addresses.zones.map(({ id }) => id).join(', ')}, coordinator, router`;
+  const { zones, coordinators, routers } = ownServices(addresses, layout, options.environment ?? {});
+  const title = `Zones ${addresses.zones.map(({ id }) => id).join(', ')}, ${several('coordinator', coordinators.length)}, ${several('router', routers.length)}`;
   return reportStep(options.report, title, async (progress) => {
-    const waiting = new Set([...zones, coordinator, router].map(({ name }) => name));
+    const waiting = new Set([...zones, ...coordinators, ...routers].map(({ name }) => name));
     const begin = (rank: Rank, definition: ServiceDefinition) => async (signal: AbortSignal) => {
       await group.start(rank, definition, signal);
       waiting.delete(definition.name);
@@ -207,17 +210,21 @@ function startOwn(
     progress(`waiting for ${[...waiting].join(', ')}`);
     await together(options.signal, [
       ...zones.map((zone) => begin('zone', zone)),
-      begin('coordinator', coordinator),
-      begin('router', router),
+      ...coordinators.map((coordinator) => begin('coordinator', coordinator)),
+      ...routers.map((router) => begin('router', router)),
     ]);
   });
+}
+
+function several(what: string, count: number): string {
+  return count === 1 ? what : `${count} ${what}s`;
 }
 
 function wantedPorts(options: ClusterOptions, plan: PortPlan, external: ExternalServers) {
   const own = options.services === 'all';
   return [
-    ...(own ? [{ service: 'the router', port: plan.router }] : []),
-    ...(own ? [{ service: 'the coordinator', port: plan.coordinator }] : []),
+    ...(own ? plan.routers.map((port) => ({ service: 'the router', port })) : []),
+    ...(own ? plan.coordinators.map((port) => ({ service: 'the coordinator', port })) : []),
     ...(external.natsUrl === undefined ? [{ service: 'NATS', port: plan.nats }] : []),
     ...plan.zones.flatMap(({ id, api, postgres, redis }) => [
       ...(own ? [{ service: `the API of zone ${id}`, port: api }] : []),

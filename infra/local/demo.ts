@@ -31,10 +31,10 @@ export async function makeDemoData(addresses: ClusterAddresses): Promise<DemoSto
   for (const [index, place] of PLACES.entries()) {
     const { name, cell, latitude, longitude } = place;
     const zone = addresses.zones[index % addresses.zones.length]?.id;
-    await post(`${addresses.coordinatorUrl}/ops/v1/areas`, {}, { name, cells: [cell], zone }, z.unknown());
+    await post(addresses.coordinatorUrls, '/ops/v1/areas', {}, { name, cells: [cell], zone }, z.unknown());
     const headers = { 'Traffic-Tag': `geo:${cell}`, 'Idempotency-Key': `demo-store-${index + 1}` };
     const body = { name, location: { latitude, longitude } };
-    const { id } = await post(`${addresses.routerUrl}/v1/stores`, headers, body, z.object({ id: z.string() }));
+    const { id } = await post(addresses.routerUrls, '/v1/stores', headers, body, z.object({ id: z.string() }));
     stores.push({ id, ...place });
   }
   return stores;
@@ -59,9 +59,17 @@ export function thingsToTry(routerUrl: string, store: DemoStore, idempotencyKey:
   ];
 }
 
-async function post<T>(url: string, headers: Record<string, string>, body: unknown, shape: z.ZodType<T>): Promise<T> {
+/** To the first of the servers that takes it: of several coordinators one leads. */
+async function post<T>(
+  urls: readonly string[],
+  path: string,
+  headers: Record<string, string>,
+  body: unknown,
+  shape: z.ZodType<T>,
+): Promise<T> {
   const until = Date.now() + SETTLED_WITHIN_MS;
-  for (;;) {
+  for (let tried = 0; ; tried += 1) {
+    const url = `${urls[tried % urls.length] ?? ''}${path}`;
     const response = await fetch(url, {
       method: 'POST',
       headers: { ...headers, 'Content-Type': 'application/json' },

@@ -5,8 +5,8 @@ import { planPorts, portBaseFromEnvironment, refuseTakenPorts } from './ports.js
 test('every service has a port of its own, all within 40 of the base', () => {
   const plan = planPorts(14_000, ['a', 'b', 'c']);
   const ports = [
-    plan.router,
-    plan.coordinator,
+    ...plan.routers,
+    ...plan.coordinators,
     plan.nats,
     ...plan.zones.flatMap(({ api, postgres, redis }) => [api, postgres, redis]),
   ];
@@ -15,8 +15,18 @@ test('every service has a port of its own, all within 40 of the base', () => {
   ]);
 });
 
+test('more routers and coordinators have ports of their own below those of the zones', () => {
+  const { routers, coordinators } = planPorts(14_000, ['a'], 4, 4);
+  expect([routers, coordinators]).toEqual([
+    [14_000, 14_003, 14_004, 14_005],
+    [14_001, 14_006, 14_007, 14_008],
+  ]);
+  expect(() => planPorts(14_000, ['a'], 5)).toThrow(/routers must be from 1 to 4, not 5/);
+  expect(() => planPorts(14_000, ['a'], 1, 0)).toThrow(/coordinators must be from 1 to 4, not 0/);
+});
+
 test('a base that reaches into the ports the system gives out is refused', () => {
-  expect(planPorts(32_727, ['a', 'b', 'c']).router).toBe(32_727);
+  expect(planPorts(32_727, ['a', 'b', 'c']).routers).toEqual([32_727]);
   expect(() => planPorts(32_728, ['a', 'b', 'c'])).toThrow(/from 1024 to 32727, not 32728/);
   expect(() => planPorts(80, ['a'])).toThrow(/not 80/);
 });

@@ -6,10 +6,18 @@ export const DEFAULT_PORT_BASE = 14_000;
 /** From here up the system gives ports to outgoing connections, so a fixed port there is now and then taken. */
 const EPHEMERAL_PORTS_FROM = 32_768;
 
-/** A cluster uses only ports in `[portBase, portBase + 40]` when it has three zones; ten more for each further zone. */
+/** How many routers a cluster can have, and how many coordinators: what their ports below the first zone's leave room for. */
+export const MOST_ROUTERS = 4;
+export const MOST_COORDINATORS = 4;
+
+/**
+ * A cluster uses only ports in `[portBase, portBase + 40]` when it has three zones; ten more for each further zone.
+ *
+ *     +0 router   +1 coordinator   +2 NATS   +3 to +5 more routers   +6 to +8 more coordinators   +10 i the zones
+ */
 export interface PortPlan {
-  router: number;
-  coordinator: number;
+  routers: readonly number[];
+  coordinators: readonly number[];
   nats: number;
   zones: readonly ZonePorts[];
 }
@@ -21,22 +29,33 @@ interface ZonePorts {
   redis: number;
 }
 
-/** Which port each service gets. @throws StarterError when the base leaves no room below the system's own ports */
-export function planPorts(portBase: number, zones: readonly string[]): PortPlan {
+/**
+ * Which port each service gets.
+ *
+ * @throws StarterError when the base leaves no room below the system's own ports, or there are too many of something
+ */
+export function planPorts(portBase: number, zones: readonly string[], routers = 1, coordinators = 1): PortPlan {
+  requireCount('routers', routers, MOST_ROUTERS);
+  requireCount('coordinators', coordinators, MOST_COORDINATORS);
   const highest = portBase + 10 * (zones.length + 1);
   if (!Number.isInteger(portBase) || portBase < 1024 || highest >= EPHEMERAL_PORTS_FROM) {
     const largest = EPHEMERAL_PORTS_FROM - 10 * (zones.length + 1) - 1;
     throw new StarterError(`BOROUGH_PORT_BASE must be from 1024 to ${largest}, not ${portBase}.`);
   }
   return {
-    router: portBase,
-    coordinator: portBase + 1,
+    routers: Array.from({ length: routers }, (_, at) => (at === 0 ? portBase : portBase + 2 + at)),
+    coordinators: Array.from({ length: coordinators }, (_, at) => (at === 0 ? portBase + 1 : portBase + 5 + at)),
     nats: portBase + 2,
     zones: zones.map((id, index) => {
       const api = portBase + 10 * (index + 1);
       return { id, api, postgres: api + 1, redis: api + 2 };
     }),
   };
+}
+
+function requireCount(what: string, count: number, most: number): void {
+  if (Number.isInteger(count) && count >= 1 && count <= most) return;
+  throw new StarterError(`The number of ${what} must be from 1 to ${most}, not ${count}.`);
 }
 
 /** `BOROUGH_PORT_BASE`, or the default when it is unset or empty. @throws StarterError when it is no whole number */
@@ -59,12 +78,16 @@ export async function refuseTakenPorts(wanted: readonly { service: string; port:
   }
 }
 
-/** A base above this one whose ports nobody uses right now. */
 /** The first base, 100 or a multiple of that above `portBase`, at which a cluster of three zones finds all its ports free just now. */
 export async function freeBaseAfter(portBase: number): Promise<number> {
   for (let base = portBase + 100; base + 40 < EPHEMERAL_PORTS_FROM; base += 100) {
-    const { router, coordinator, nats, zones } = planPorts(base, ['a', 'b', 'c']);
-    const ports = [router, coordinator, nats, ...zones.flatMap(({ api, postgres, redis }) => [api, postgres, redis])];
+    const { routers, coordinators, nats, zones } = planPorts(base, ['a', 'b', 'c'], MOST_ROUTERS, MOST_COORDINATORS);
+    const ports = [
+      ...routers,
+      ...coordinators,
+      nats,
+      ...zones.flatMap(({ api, postgres, redis }) => [api, postgres, redis]),
+    ];
     const free = await Promise.all(ports.map(isFree));
     if (free.every(Boolean)) return base;
   }

@@ -18,12 +18,16 @@ const ECHO_WITHIN_MS = 500;
 interface Options {
   infrastructure?: boolean;
   demo: boolean;
+  routers: number;
+  coordinators: number;
 }
 
 const cli = cac('npm start --');
 cli
   .command('', 'Start a whole cluster on this machine, until Ctrl-C')
   .option('--infrastructure', 'Only Postgres, NATS and Redis, without our own processes')
+  .option('--routers <n>', 'How many routers, 1 to 4', { default: 1 })
+  .option('--coordinators <n>', 'How many coordinators, 1 to 4', { default: 1 })
   .option('--no-demo', 'Without the three demo areas and stores')
   .example(`BOROUGH_PORT_BASE=15000 npm start   # other ports; the default is ${DEFAULT_PORT_BASE}`)
   .action(start);
@@ -48,6 +52,8 @@ async function start(options: Options): Promise<void> {
     cluster = await startCluster({
       directory: STARTER_DIRECTORY,
       services: options.infrastructure === true ? 'infrastructure' : 'all',
+      routers: options.routers,
+      coordinators: options.coordinators,
       report,
       signal: stop.signal,
       killSignal: kill.signal,
@@ -99,8 +105,8 @@ function welcome(addresses: ClusterAddresses, tries: readonly string[], tookMs: 
     '',
     `Borough is ready after ${seconds(tookMs)}.`,
     '',
-    `  router       ${addresses.routerUrl}`,
-    `  coordinator  ${addresses.coordinatorUrl}`,
+    ...addresses.routerUrls.map((url) => `  router       ${url}`),
+    ...addresses.coordinatorUrls.map((url) => `  coordinator  ${url}`),
     ...addresses.zones.map(
       ({ id, apiUrl, postgres, redisUrl }) =>
         `  zone ${id}       ${apiUrl}   Postgres on port ${postgres.port}, Redis on port ${new URL(redisUrl).port || '6379'}`,

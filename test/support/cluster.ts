@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { latLngToCell } from 'h3-js';
 import pg from 'pg';
 import { CHECKOUT } from '../../infra/local/checkout.js';
-import { type Cluster, startCluster } from '../../infra/local/cluster.js';
+import { type Cluster, type ClusterOptions, startCluster } from '../../infra/local/cluster.js';
+import { askLeader } from './coordinators.js';
 import { freeTestPortBase } from './test-ports.js';
 
 /** A whole cluster of a test's own: real processes, real ports, its own data. */
@@ -27,14 +28,19 @@ const PLACES: Readonly<Record<string, { latitude: number; longitude: number }>> 
   c: { latitude: 41.4, longitude: 2.2 },
 };
 
-/** Starts three zones, a coordinator and a router, with one area and one store in each zone. `stop()` it after the test. */
-export async function startTestCluster(name: string): Promise<TestCluster> {
+/**
+ * Starts three zones, a coordinator and a router, with one area and one store in each zone. `stop()` it after the test.
+ *
+ * @param more settings of the cluster besides
+ */
+export async function startTestCluster(name: string, more: Partial<ClusterOptions> = {}): Promise<TestCluster> {
   const directory = join(CHECKOUT, '.borough', 'tests', `${process.pid}-${name}`);
   const notices: string[] = [];
   const cluster = await startCluster({
     directory,
     portBase: await freeTestPortBase(6_000),
     services: 'all',
+    ...more,
     report: (step) => {
       if (step.state === 'notice') notices.push(step.text);
     },
@@ -62,11 +68,12 @@ async function openStoreIn({ addresses }: Cluster, zone: string): Promise<{ shar
   const location = PLACES[zone];
   if (location === undefined) throw new Error(`no place for zone ${zone}`);
   const cell = latLngToCell(location.latitude, location.longitude, 5);
-  const area = await sendJson(`${addresses.coordinatorUrl}/ops/v1/areas`, {
+  const { status, body: area } = await askLeader(addresses.coordinatorUrls, '/ops/v1/areas', {
     name: `area of ${zone}`,
     cells: [cell],
     zone,
   });
+  if (status >= 400) throw new Error(`no area for zone ${zone}: ${JSON.stringify(area)}`);
   const store = await sendJson(
     `${addresses.routerUrl}/v1/stores`,
     { name: `store of ${zone}`, location },

@@ -1,0 +1,87 @@
+/**
+ * What the checker is given: plain data, recorded by the drill. It knows nothing of how the system works; it knows what
+ * was asked, what was answered, what every zone holds at the end, and when shards were locked.
+ *
+ * All times are in ms of one clock, with fractions: everything runs on one machine.
+ */
+
+/** One request of a client, as it ended. */
+export interface RequestRecord {
+  readonly client: 'plain' | 'sdk';
+  readonly kind: 'place' | 'change' | 'read';
+  readonly shard: number;
+  /** The idempotency key of a place or a change. */
+  readonly key?: string;
+  /** Of a place: the text that no other order has. */
+  readonly content?: string;
+  /** Of a change: what was asked for, as the history of the order names it. */
+  readonly change?: string;
+  /** Of a change or a read: the order it names. */
+  readonly orderId?: string;
+  readonly sentAt: number;
+  readonly answeredAt: number;
+  /** Anything but the answer that was asked for is a failure: the load asks for nothing that may be refused. */
+  readonly isOk: boolean;
+  /** Why it failed: a problem's code, or what the connection said. */
+  readonly failure?: string;
+  readonly answer?: OrderAnswer;
+  /** Which zone answered, where the answer says so; and whether it repeats an earlier answer. */
+  readonly zone?: string;
+  readonly isReplay?: boolean;
+}
+
+export interface OrderAnswer {
+  readonly orderId: string;
+  readonly version: number;
+  readonly status: string;
+  readonly content: string;
+}
+
+/** What one zone holds at the end. */
+export interface ZoneRows {
+  readonly zone: string;
+  readonly orders: readonly OrderRow[];
+  readonly events: readonly EventRow[];
+  readonly keys: readonly KeyRow[];
+}
+
+export interface OrderRow {
+  readonly orderId: string;
+  readonly shard: number;
+  readonly epoch: number;
+  readonly version: number;
+  readonly status: string;
+  readonly content: string;
+}
+
+/** One change of an order; the first is its placing. */
+export interface EventRow {
+  readonly orderId: string;
+  readonly orderVersion: number;
+  readonly shard: number;
+  readonly epoch: number;
+  readonly kind: string;
+  readonly occurredAt: number;
+}
+
+export interface KeyRow {
+  readonly key: string;
+  readonly shard: number;
+  readonly epoch: number;
+}
+
+/** From the moment the old owner could write no more until the moment the next one may have begun to. */
+export interface LockInterval {
+  readonly shard: number;
+  /** The epoch that ended. */
+  readonly epoch: number;
+  readonly fencedAt: number;
+  readonly servedAt: number;
+  readonly moveId: string;
+}
+
+export interface History {
+  readonly requests: readonly RequestRecord[];
+  readonly zones: readonly ZoneRows[];
+  readonly locks: readonly LockInterval[];
+}
