@@ -26,7 +26,13 @@ export default defineConfig(
   { files: ['**/*.mjs'], languageOptions: { globals: { URL: 'readonly', console: 'readonly' } } },
   // Command-line programs speak to a person on standard output.
   {
-    files: ['infra/**/*.{ts,mjs}', 'test/load/**/*.ts', 'test/support/closing-line-reporter.ts'],
+    files: [
+      'infra/**/*.{ts,mjs}',
+      'test/load/**/*.ts',
+      'test/drill/main.ts',
+      'test/model/main.ts',
+      'test/support/closing-line-reporter.ts',
+    ],
     rules: { 'no-console': 'off' },
   },
 );

@@ -1,0 +1,72 @@
+import { writeFileSync } from 'node:fs';
+import { InvalidArgumentError, Command, Option } from 'commander';
+
+/** What goes wrong meanwhile. */
+export const FAULTS = ['nats', 'coordinator', 'router-frozen', 'zone-api-frozen', 'all-coordinators'] as const;
+export type Fault = (typeof FAULTS)[number];
+
+export interface HandoverOptions {
+  readonly moves: number;
+  readonly rate: number;
+  readonly shards: number;
+  readonly routers: number;
+  readonly coordinators: number;
+  readonly fault: readonly Fault[];
+  readonly seed: number;
+  readonly json?: string;
+  readonly directory?: string;
+  readonly keep: boolean;
+}
+
+/** The command line of `npm run drill --`. @param handover what to do; its failures end the program through it alone */
+export function drillCommand(handover: (options: HandoverOptions) => Promise<void>): Command {
+  const program = new Command('npm run drill --')
+    .description(
+      'Starts a cluster, breaks or moves things in it under load, and proves from the outside that nothing was lost.',
+    )
+    .showHelpAfterError('Add --help for the options.')
+    .exitOverride();
+  program
+    .command('handover')
+    .description('hands shards over from zone to zone under load, back to back')
+    .addOption(new Option('--moves <n>', 'how many moves').default(200).argParser(wholeNumber(1, 1_000_000)))
+    .addOption(new Option('--rate <n>', 'requests a second, open loop').default(200).argParser(wholeNumber(1, 100_000)))
+    .addOption(new Option('--shards <n>', 'areas, spread over the zones').default(12).argParser(wholeNumber(3, 200)))
+    .addOption(new Option('--routers <n>', '1 to 4').default(3).argParser(wholeNumber(1, 4)))
+    .addOption(new Option('--coordinators <n>', '1 to 4').default(2).argParser(wholeNumber(1, 4)))
+    .addOption(
+      new Option('--fault <name...>', 'what goes wrong meanwhile; several are spread over the moves')
+        .choices(FAULTS)
+        .default([], 'none'),
+    )
+    .addOption(new Option('--seed <n>', 'of what is moved and asked for').default(1).argParser(wholeNumber(0, 2 ** 31)))
+    .option('--json <file>', 'writes the report as JSON')
+    .option('--directory <path>', "the cluster's data, logs and the history; emptied first (default: .borough/drill)")
+    .option('--keep', 'keeps that directory afterwards', false)
+    .addHelpText(
+      'after',
+      [
+        '',
+        'Ends with status 0 when nothing was lost, failed or done twice, 1 when something was, 2 when it could not be tried.',
+        '',
+        'Examples:',
+        '  npm run drill -- handover --moves 1000 --rate 200',
+        '  npm run drill -- handover --moves 100 --fault coordinator --json report.json',
+      ].join('\n'),
+    )
+    .action(handover);
+  return program;
+}
+
+function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+  };
+}
+
+/** Fails before hours of work when the report could not be written. */
+export function requireWritable(file: string | undefined): void {
+  if (file !== undefined) writeFileSync(file, '');
+}
