@@ -40,9 +40,11 @@ export async function playFault(fault: Fault, parts: FaultParts): Promise<MoveRe
 }
 
 /** The coordinator that carries out a move is killed at each of its steps in turn. */
-async function killCoordinators({ driver, crashPointFile, say }: FaultParts): Promise<MoveResult[]> {
+async function killCoordinators({ cluster, driver, crashPointFile, say }: FaultParts): Promise<MoveResult[]> {
   const results: MoveResult[] = [];
   for (const point of CRASH_POINTS) {
+    // The one killed before may still be starting: a cluster that loses both at once waits for that.
+    await coordinatorsReady(cluster);
     writeFileSync(crashPointFile, point);
     const startedAt = performance.now();
     const [target] = await movableShard(driver);
@@ -54,6 +56,20 @@ async function killCoordinators({ driver, crashPointFile, say }: FaultParts): Pr
     );
   }
   return results;
+}
+
+async function coordinatorsReady({ addresses }: Cluster): Promise<void> {
+  for (const url of addresses.coordinatorUrls) {
+    while (!(await isReady(url))) await sleep(20);
+  }
+}
+
+async function isReady(url: string): Promise<boolean> {
+  try {
+    return (await fetch(`${url}/health/ready`)).ok;
+  } catch {
+    return false;
+  }
 }
 
 async function freezeRouter({ cluster, driver, say }: FaultParts): Promise<MoveResult[]> {

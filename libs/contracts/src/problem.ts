@@ -74,6 +74,7 @@ export const PROBLEMS = {
 
   // What may be better in a moment.
   'shard-moving': { status: 503, title: 'The shard is moving', retry: 'same-request-later' },
+  'shard-unsettled': { status: 503, title: 'The owner of the shard is being settled', retry: 'same-request-later' },
   'zone-starting': { status: 503, title: 'The zone does not take writes yet', retry: 'same-request-later' },
   'zone-unavailable': { status: 503, title: 'The zone cannot be reached', retry: 'same-request-later' },
   'routing-unknown': { status: 503, title: 'No routing table has been received yet', retry: 'same-request-later' },

@@ -40,7 +40,7 @@ export interface PlanFacts {
 }
 
 /**
- * @throws Problem `zone-not-found`, `shard-not-found` when the target names what there is not; `nothing-to-move`
+ * @throws Problem `zone-not-found`, `shard-not-found` when the target names what there is not; `shard-unsettled`; `nothing-to-move`
  */
 export function planMove(target: MoveTarget, facts: PlanFacts): MovePlan {
   const wanted = wantedShards(target, facts).filter(({ from, to }) => from !== to);
@@ -83,12 +83,11 @@ function zonesOf(target: MoveTarget): ZoneId[] {
 
 function planned(shard: ShardNumber, to: ZoneId, { ownership, areas, inProcessOrders }: PlanFacts): PlannedShard {
   const found = ownership.find((candidate) => candidate.shard === shard);
-  if (found?.adopted.kind !== 'settled') {
-    throw new Problem('shard-not-found', {
-      detail:
-        found === undefined
-          ? `There is no shard ${shard}.`
-          : `Shard ${shard} has no settled owner just now; try again in a moment.`,
+  if (found === undefined) throw new Problem('shard-not-found', { detail: `There is no shard ${shard}.` });
+  if (found.adopted.kind !== 'settled') {
+    throw new Problem('shard-unsettled', {
+      detail: `What the voters say of the owner of shard ${shard} is not settled; it is in a moment.`,
+      retryAfterSeconds: 1,
     });
   }
   const area = areas.find((candidate) => candidate.shard === shard)?.name;

@@ -24,6 +24,8 @@ import { type Readings, type Voters } from '../voters/voters.js';
 export class RoutingPublisher {
   private table: RoutingTable = emptyTable();
   private areas: readonly Area[] = [];
+  private lastSnapshot: RoutingSnapshot | undefined;
+  private lastAreaMap: AreaMapView | undefined;
   private hasRead = false;
   private readonly reading: BackgroundLoop;
 
@@ -58,24 +60,26 @@ export class RoutingPublisher {
     return this.reading.stop();
   }
 
-  /** @throws Problem `no-majority` before the first reading */
+  /** The same object until something changes. @throws Problem `no-majority` before the first reading */
   snapshot(): RoutingSnapshot {
     this.requireRead();
-    return {
+    this.lastSnapshot ??= {
       tableVersion: this.table.tableVersion,
       areaMapVersion: this.areas.length,
       entries: [...this.table.entries.values()].sort((a, b) => a.shard - b.shard),
     };
+    return this.lastSnapshot;
   }
 
-  /** @throws Problem `no-majority` before the first reading */
+  /** The same object until something changes. @throws Problem `no-majority` before the first reading */
   areaMap(): AreaMapView {
     this.requireRead();
-    return {
+    this.lastAreaMap ??= {
       // Areas are only ever added, so their number counts the changes.
       areaMapVersion: this.areas.length,
       areas: this.areas.map(({ shard, name, cells }) => ({ shard, name, cells: [...cells] })),
     };
+    return this.lastAreaMap;
   }
 
   /** Reads the voters now; after a change, so that it need not wait for the next round. */
@@ -105,7 +109,10 @@ export class RoutingPublisher {
     // Never fewer than before: a reading that began before an area was added may end after one that shows it.
     const published = [...this.areas, ...areas];
     this.areas = [...new Map(published.map((area) => [area.shard, area])).values()].sort((a, b) => a.shard - b.shard);
-    if (changed.length > 0 || this.areas.length !== areasBefore) this.tell(changed);
+    if (changed.length === 0 && this.areas.length === areasBefore) return;
+    this.lastSnapshot = undefined;
+    this.lastAreaMap = undefined;
+    this.tell(changed);
   }
 
   private tell(entries: readonly RoutingEntry[]): void {

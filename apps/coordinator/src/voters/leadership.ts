@@ -4,9 +4,9 @@ import { type Pulse } from './voter.js';
 import { type Voters } from './voters.js';
 
 /** How often a leader shows that it lives, and the others look, in ms. */
-const BEAT_EVERY_MS = 300;
+const BEAT_EVERY_MS = 200;
 /** A leader that has shown nothing for so long is taken to be dead, in ms. */
-const TAKE_OVER_AFTER_MS = 1_000;
+const TAKE_OVER_AFTER_MS = 900;
 
 /** Who leads, as far as one coordinator knows. */
 export interface Leader {

@@ -1,8 +1,9 @@
 /** For specs: three voters in three real databases, and coordinators of them that may be cut off or killed. */
+import { type MoveView } from '@borough/contracts';
 import { type Logger } from '@borough/server-kit';
-import { type Area, type ShardNumber, type Term } from '@borough/topology';
+import { type Area, type MoveId, type ShardNumber, type Term, type ZoneId } from '@borough/topology';
 import { pino } from 'pino';
-import { Voter, type VoterReading } from './voter.js';
+import { type Intent, type Pulse, type ShardReading, Voter, type VoterReading, type ZoneFacts } from './voter.js';
 import { type Judgement, Voters } from './voters.js';
 
 /** What a voter needs of a zone's database. */
@@ -56,9 +57,44 @@ class DistantVoter extends Voter {
     return reading;
   }
 
+  override async readShards(shards: readonly ShardNumber[]): Promise<ShardReading> {
+    this.reach();
+    return super.readShards(shards);
+  }
+
+  override async pulse(): Promise<Pulse> {
+    this.reach();
+    return super.pulse();
+  }
+
+  override async facts(zones: readonly ZoneId[]): Promise<ZoneFacts> {
+    this.reach();
+    return super.facts(zones);
+  }
+
+  override async move(moveId: MoveId): Promise<MoveView | undefined> {
+    this.reach();
+    return super.move(moveId);
+  }
+
+  override async moves(limit: number, before?: MoveId): Promise<MoveView[]> {
+    this.reach();
+    return super.moves(limit, before);
+  }
+
+  override async moveOfRequest(requestKey: string): Promise<MoveView | undefined> {
+    this.reach();
+    return super.moveOfRequest(requestKey);
+  }
+
   override async promise(term: Term): Promise<boolean> {
     this.reach();
     return super.promise(term);
+  }
+
+  override async beat(term: Term): Promise<void> {
+    this.reach();
+    await super.beat(term);
   }
 
   override async accept(term: Term, shard: ShardNumber, epoch: number, owner: string): Promise<void> {
@@ -69,6 +105,31 @@ class DistantVoter extends Voter {
   override async serve(term: Term, shard: ShardNumber, epoch: number, owner: string): Promise<void> {
     this.reachToWrite();
     await super.serve(term, shard, epoch, owner);
+  }
+
+  override async intend(term: Term, intent: Intent): Promise<void> {
+    this.reachToWrite();
+    await super.intend(term, intent);
+  }
+
+  override async fence(term: Term, intent: Intent): Promise<string> {
+    this.reachToWrite();
+    return super.fence(term, intent);
+  }
+
+  override async freeze(term: Term, zones: readonly ZoneId[], moveId: MoveId): Promise<void> {
+    this.reachToWrite();
+    await super.freeze(term, zones, moveId);
+  }
+
+  override async thaw(term: Term, moveId: MoveId): Promise<void> {
+    this.reachToWrite();
+    await super.thaw(term, moveId);
+  }
+
+  override async putMove(term: Term, move: MoveView, requestKey: string | undefined): Promise<void> {
+    this.reachToWrite();
+    await super.putMove(term, move, requestKey);
   }
 
   override async putArea(term: Term, area: Area): Promise<void> {

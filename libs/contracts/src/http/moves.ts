@@ -154,6 +154,7 @@ export const createMove = {
     ...BODY_PROBLEMS,
     'zone-not-found',
     'shard-not-found',
+    'shard-unsettled',
     'shard-in-move',
     'move-blocked',
     'nothing-to-move',

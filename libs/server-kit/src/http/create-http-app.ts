@@ -21,6 +21,9 @@ export interface HttpAppOptions {
   readonly requestTimeoutMs?: number;
 }
 
+/** How long requests under way may take to end once the process stops, in ms; after it their connections are closed. */
+const CLOSE_GRACE_MS = 5_000;
+
 const REQUEST_ID = /^[\w.-]{1,64}$/;
 
 /**
@@ -74,6 +77,17 @@ export async function createHttpApp(
   });
   fastify.addHook('onRequest', (request, reply, done) => {
     void reply.header(REQUEST_ID_HEADER, request.id);
+    done();
+  });
+  // A connection on which nothing was ever sent is not idle to Node, and would be waited for until it timed out.
+  fastify.addHook('preClose', (done) => {
+    const { server } = fastify;
+    const closing = setTimeout(() => {
+      server.closeAllConnections();
+    }, CLOSE_GRACE_MS);
+    server.once('close', () => {
+      clearTimeout(closing);
+    });
     done();
   });
   app.useGlobalFilters(new ProblemFilter());
