@@ -60,7 +60,7 @@ describe('the record of a move', () => {
   });
 
   it('grows by being taken up under the term it has', () => {
-    expect(takenUp(withAbort(MOVE, 'ben'), TERM).version).toBe(MOVE.version + 2);
+    expect(takenUp(withAbort(MOVE, 'ben', new Date(0)), TERM).version).toBe(MOVE.version + 2);
   });
 
   it('names every coordinator that worked on it, in order; one that took it up twice in a row once', () => {
@@ -72,7 +72,7 @@ describe('the record of a move', () => {
 
   it('keeps the first problem, and the first who aborted it', () => {
     const failed = withProblem(withProblem(MOVE, 'zone b is late'), 'zone c is late');
-    const aborted = withAbort(withAbort(failed, 'ben'), 'cleo');
+    const aborted = withAbort(withAbort(failed, 'ben', new Date(0)), 'cleo', new Date(0));
     expect(aborted).toMatchObject({ problem: 'zone b is late', abortRequestedBy: 'ben', version: MOVE.version + 2 });
   });
 });
@@ -91,7 +91,7 @@ describe('a move that ended', () => {
     [['moved', 'reverted', 'kept'], 'aborted'],
     [['kept', 'kept', 'kept'], 'aborted'],
   ])('after an abort, with %j, is %s', (states, outcome) => {
-    expect(ended(withAbort(inStates(...states), 'ben'), LATER, []).outcome).toBe(outcome);
+    expect(ended(withAbort(inStates(...states), 'ben', new Date(0)), LATER, []).outcome).toBe(outcome);
   });
 
   it('sums up the pauses of the shards that moved, and of no other', () => {

@@ -58,9 +58,9 @@ export function withProblem(move: MoveView, problem: string): MoveView {
   return move.problem === undefined ? { ...move, problem, version: move.version + 1 } : move;
 }
 
-export function withAbort(move: MoveView, requestedBy: string): MoveView {
+export function withAbort(move: MoveView, requestedBy: string, at: Date): MoveView {
   if (move.abortRequestedBy !== undefined) return move;
-  return { ...move, abortRequestedBy: requestedBy, version: move.version + 1 };
+  return { ...move, abortRequestedBy: requestedBy, abortRequestedAt: at.toISOString(), version: move.version + 1 };
 }
 
 export function ended(move: MoveView, at: Date, lateRouters: readonly string[]): MoveView {

@@ -119,7 +119,7 @@ export class Moves {
       if (known.state === 'ended') throw new Problem('move-ended', { members: { outcome: known.outcome } });
       throw new Problem('not-leader', { detail: 'The move is being taken up just now.', retryAfterSeconds: 1 });
     }
-    move.changed(withAbort(move.view, requestedBy));
+    move.changed(withAbort(move.view, requestedBy, new Date()));
     // The next coordinator must know it too.
     await this.parts.voters.putMove(term, move.view);
     this.parts.logger.info({ moveId, requestedBy }, 'move is being stopped');

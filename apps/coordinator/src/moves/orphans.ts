@@ -3,7 +3,7 @@
  * ended, or never reached a majority, while one call of it arrived late or at a voter that was away (T24, T32).
  */
 import { type Logger } from '@borough/server-kit';
-import { type MoveId, type Term } from '@borough/topology';
+import { compareTerms, type MoveId, type ShardNumber, type Term } from '@borough/topology';
 import { ownershipOf } from '../voters/ownership-of.js';
 import { type Readings, type Voters } from '../voters/voters.js';
 
@@ -11,6 +11,8 @@ import { type Readings, type Voters } from '../voters/voters.js';
  * Gives each such shard back to its owner at a new epoch, and thaws.
  *
  * @param known moves that are running: theirs is left alone
+ * What cannot be undone just now, because its owner is away, holds up nothing else.
+ *
  * @throws Problem `stale-term`, `no-majority`, `zone-unavailable`; what is left is undone in the next round
  */
 export async function undoOrphans(
@@ -23,15 +25,13 @@ export async function undoOrphans(
     if (adopted.kind !== 'settled' || adopted.row.moveId === undefined || known.has(adopted.row.moveId)) return [];
     return [{ shard, moveId: adopted.row.moveId }];
   });
-  for (const { shard, moveId } of orphans) {
-    const { adopted } = await voters.judgeShard(term, shard);
-    // Whoever ended the move in the meantime was right.
-    if (adopted.kind !== 'settled' || adopted.row.moveId !== moveId) continue;
-    const { epoch, owner, heir } = adopted.row;
-    await voters.at(term, owner, (voter) => voter.fence(term, { shard, epoch, heir: heir ?? owner, moveId }));
-    await voters.install(term, shard, epoch + 1, owner);
-    voters.announce([{ shard, epoch: epoch + 1, state: 'serving', owner }]);
-    logger.warn({ moveId, shardId: shard, owner }, 'an intent that no move carries out was undone');
+  const failures: unknown[] = [];
+  for (const orphan of orphans) {
+    await giveBack(voters, term, orphan, logger).catch((error: unknown) => {
+      // A term whose write failed, or that was refused, is used no more.
+      if (voters.leadingTerm === undefined || compareTerms(voters.leadingTerm, term) !== 0) throw error;
+      failures.push(error);
+    });
   }
   const frozenBy = new Set([...readings.values()].flatMap(({ freezes }) => freezes.map(({ moveId }) => moveId)));
   for (const moveId of frozenBy) {
@@ -39,4 +39,21 @@ export async function undoOrphans(
     await voters.thaw(term, moveId);
     logger.warn({ moveId }, 'in-sync sets that an ended move kept as they were may change again');
   }
+  if (failures.length > 0) throw failures[0];
+}
+
+async function giveBack(
+  voters: Voters,
+  term: Term,
+  { shard, moveId }: { shard: ShardNumber; moveId: MoveId },
+  logger: Logger,
+): Promise<void> {
+  const { adopted } = await voters.judgeShard(term, shard);
+  // Whoever ended the move in the meantime was right.
+  if (adopted.kind !== 'settled' || adopted.row.moveId !== moveId) return;
+  const { epoch, owner, heir } = adopted.row;
+  await voters.at(term, owner, (voter) => voter.fence(term, { shard, epoch, heir: heir ?? owner, moveId }));
+  await voters.install(term, shard, epoch + 1, owner);
+  voters.announce([{ shard, epoch: epoch + 1, state: 'serving', owner }]);
+  logger.warn({ moveId, shardId: shard, owner }, 'an intent that no move carries out was undone');
 }

@@ -63,7 +63,24 @@ interface Coordinator {
   readonly network: Network;
 }
 
+/** Takes the lead when the one it knows of is silent for a second. */
 function start(id: string): Coordinator {
+  const coordinator = stopped(id);
+  coordinator.leadership.start();
+  coordinator.moves.start();
+  return coordinator;
+}
+
+/** Has the lead from its first moment on. */
+async function startAndLead(id: string): Promise<Coordinator> {
+  const coordinator = stopped(id);
+  await three.judge(coordinator.voters);
+  coordinator.leadership.start();
+  coordinator.moves.start();
+  return coordinator;
+}
+
+function stopped(id: string): Coordinator {
   const network = new Network();
   const voters = three.coordinator(id, network);
   const leadership = new Leadership(voters, new Readiness(), three.silent);
@@ -76,19 +93,11 @@ function start(id: string): Coordinator {
     logger: three.silent,
     tableVersion: () => 0,
   });
-  leadership.start();
-  moves.start();
   stops.push(async () => {
     await moves.stop();
     await leadership.stop();
   });
   return { voters, leadership, moves, network };
-}
-
-async function startAndLead(id: string): Promise<Coordinator> {
-  const coordinator = start(id);
-  await expect.poll(() => coordinator.leadership.isLeading, PATIENT).toBe(true);
-  return coordinator;
 }
 
 /** The record of a move of shard 7 from a to b, as the dead coordinator began it. */
@@ -207,7 +216,7 @@ describe('a recorded move whose coordinator died (P11)', () => {
   });
 
   it('that was aborted is not begun', async () => {
-    const move = withAbort(recordOf(), 'ben');
+    const move = withAbort(recordOf(), 'ben', new Date(0));
     await put(move);
     const end = await endedRecord(await startAndLead('next'), move.moveId);
 
@@ -219,11 +228,11 @@ describe('a recorded move whose coordinator died (P11)', () => {
     const move = recordOf();
     await put(move);
     await intend(move.moveId, ['b', 'c']);
-    const second = start('second');
-    // Its first write after it has led and taken the move up is the last that reaches anybody.
-    second.network.writesLeft = 6;
+    const second = await startAndLead('second');
+    // It takes the move up, and freezes; the intent, or the fence, is the last that reaches anybody.
+    second.network.writesLeft = 8;
     await expect.poll(() => second.network.lost, PATIENT).toBeGreaterThan(0);
-    const third = await startAndLead('third');
+    const third = start('third');
     const end = await endedRecord(third, move.moveId);
 
     expect(end).toMatchObject({ outcome: 'reverted' });
@@ -280,8 +289,11 @@ describe('what no recorded move owns', () => {
     await intend(typeidUnboxed('mov'), ZONES);
     await intend(typeidUnboxed('mov'), ZONES, OTHER, 'a');
     await at.c.freeze(DEAD, ['b'], typeidUnboxed('mov'));
-    const next = start('next');
+    const next = stopped('next');
     next.network.away.add('a');
+    await three.judge(next.voters);
+    next.leadership.start();
+    next.moves.start();
 
     const undone = { a: 'moving b@1', b: 'serving b@2', c: 'serving b@2' };
     await expect.poll(() => three.copiesOf(OTHER), PATIENT).toEqual(undone);
@@ -349,7 +361,6 @@ describe('a move that is asked for', () => {
     const move = recordOf();
     // The record is read and cannot be taken up: nothing can be written.
     network.writesLeft = 0;
-    await put(move).catch(() => undefined);
     const term = { number: 6, coordinator: 'x' };
     for (const zone of ZONES) await at[zone].putMove(term, move, undefined);
     await expect(moves.begin(request, undefined)).rejects.toMatchObject({
@@ -372,9 +383,10 @@ describe('a move that is asked for', () => {
   });
 
   async function everything(): Promise<unknown[]> {
-    const tables = ['ownership', 'in_sync_freeze', 'move'];
-    return Promise.all(
-      ZONES.flatMap((zone) => tables.map((table) => three.query(zone, `SELECT * FROM control.${table} ORDER BY 1`))),
-    );
+    const rows: unknown[] = [];
+    for (const zone of ZONES)
+      for (const table of ['ownership', 'in_sync_freeze', 'move'])
+        rows.push(await three.query(zone, `SELECT * FROM control.${table} ORDER BY 1`));
+    return rows;
   }
 });

@@ -116,12 +116,25 @@ export function auditEntriesOf(moves: readonly MoveView[]): AuditEntry[] {
 }
 
 function auditEntriesOfMove(move: MoveView): AuditEntry[] {
-  const { moveId, requestedBy, requestedAt, endedAt, why, outcome, problem, abortRequestedBy, pauseMs, shards } = move;
+  const { moveId, requestedBy, requestedAt, endedAt, why, outcome, problem, pauseMs, shards } = move;
+  const { abortRequestedBy, abortRequestedAt } = move;
   const moved = shards.filter(({ state }) => state === 'moved').length;
   const pause = pauseMs === undefined ? '' : `, writes paused ${pauseMs.p50} ms (longest ${pauseMs.max} ms)`;
   const asked = `${targetText(move)}: ${shards.length} shards`;
   return [
     { at: requestedAt, who: requestedBy, what: 'move.requested', moveId, why, detail: asked },
+    ...(abortRequestedBy === undefined || abortRequestedAt === undefined
+      ? []
+      : [
+          {
+            at: abortRequestedAt,
+            who: abortRequestedBy,
+            what: 'move.abort-requested',
+            moveId,
+            why,
+            detail: 'shards not yet accepted for the heir go back',
+          },
+        ]),
     ...(endedAt === undefined || outcome === undefined
       ? []
       : [

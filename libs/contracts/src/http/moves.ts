@@ -105,6 +105,7 @@ export const moveView = z.strictObject({
   outcome: z.enum(MOVE_OUTCOMES).optional(),
   endedAt: z.iso.datetime().optional(),
   abortRequestedBy: z.string().optional(),
+  abortRequestedAt: z.iso.datetime().optional(),
   /** Why it did not do all it was asked for. */
   problem: z.string().optional(),
   plan: movePlan,
