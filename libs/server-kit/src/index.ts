@@ -2,6 +2,7 @@ export { ConfigError, namedUrlsSetting, portSetting, readEnvironment } from './c
 export { createHttpApp } from './http/create-http-app.js';
 export { DeadlineInterceptor } from './http/deadline.interceptor.js';
 export { openApiDocument } from './http/openapi.js';
+export { readQuery } from './http/read-query.js';
 export { addStandardRoutes } from './http/standard-routes.js';
 export { BackgroundLoop } from './lifecycle/background-loop.js';
 export { JoinedRefresh } from './lifecycle/joined-refresh.js';

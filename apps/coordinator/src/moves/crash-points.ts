@@ -24,7 +24,7 @@ export const CRASH_POINTS = [
   'routers-waited',
   'thawed',
 ] as const;
-export type CrashPoint = (typeof CRASH_POINTS)[number];
+type CrashPoint = (typeof CRASH_POINTS)[number];
 
 export interface Crashes {
   /** Does not come back when this is the chosen step. */

@@ -93,7 +93,7 @@ export class Moves {
     }
     const readings = await voters.read();
     const plan = await this.planFrom(readings, request.target, false);
-    this.refuseTaken(plan, readings);
+    this.refuseTaken(plan, await this.recordedAsRunning(plan, readings));
     if (plan.isBlocked) throw blocked(plan);
     const { target, why, requestedBy } = request;
     const moveId = typeidUnboxed('mov');
@@ -175,9 +175,16 @@ export class Moves {
     });
   }
 
+  /** Recorded moves that have a shard of the plan. One that a lagging voter has as running may have ended: asked again. */
+  private async recordedAsRunning(plan: MovePlan, readings: Readings): Promise<MoveView[]> {
+    const wanted = new Set(plan.shards.map(({ shard }) => shard));
+    const found = runningMovesOf(readings).filter(({ shards }) => shards.some(({ shard }) => wanted.has(shard)));
+    const stored = await Promise.all(found.map(({ moveId }) => this.parts.voters.move(moveId)));
+    return found.filter((_, place) => stored[place]?.state !== 'ended');
+  }
+
   /** Also by moves that are recorded and not taken up yet. */
-  private refuseTaken(plan: MovePlan, readings: Readings): void {
-    const recorded = runningMovesOf(readings);
+  private refuseTaken(plan: MovePlan, recorded: readonly MoveView[]): void {
     for (const { shard } of plan.shards) {
       const moveId =
         this.moveOf(shard) ?? recorded.find(({ shards }) => shards.some((taken) => taken.shard === shard))?.moveId;
@@ -197,7 +204,8 @@ export class Moves {
     const move: Followed = {
       view,
       followers,
-      isCarriedOut: false,
+      // From the first on: the loop, which finds it here before its record is stored, must not carry it out as well.
+      isCarriedOut: true,
       changed: (changed) => {
         move.view = changed;
         for (const follower of followers) follower(changed);
@@ -236,7 +244,7 @@ export class Moves {
     const readings = await voters.read();
     const recorded = runningMovesOf(readings);
     for (const { moveId } of recorded) await this.takeUp(term, moveId);
-    // Waiting here since a round before: the record has not reached the voters that answered, or it failed a moment ago.
+    // It failed a moment ago.
     for (const [, move] of this.running) if (!move.isCarriedOut && !this.isStopped) this.carryOut(term, move);
     const known = new Set([...recorded.map(({ moveId }) => moveId), ...this.running.keys()]);
     await undoOrphans(this.parts, term, readings, known);
@@ -254,7 +262,12 @@ export class Moves {
     }
     const view = takenUp(stored, term);
     const move = this.follow(view);
-    await voters.putMove(term, view);
+    try {
+      await voters.putMove(term, view);
+    } catch (error) {
+      this.running.delete(moveId);
+      throw error;
+    }
     logger.info({ moveId, coordinators: view.coordinators }, 'move taken up');
     this.carryOut(term, move);
   }

@@ -224,22 +224,26 @@ describe('a recorded move whose coordinator died (P11)', () => {
     expect(await three.copiesOf(SHARD)).toEqual(everywhere('serving a@1'));
   });
 
-  it('is taken up once more when that coordinator dies as well, and the record only goes forward', async () => {
-    const move = recordOf();
-    await put(move);
-    await intend(move.moveId, ['b', 'c']);
-    const second = await startAndLead('second');
-    // It takes the move up, and freezes; the intent, or the fence, is the last that reaches anybody.
-    second.network.writesLeft = 8;
-    await expect.poll(() => second.network.lost, PATIENT).toBeGreaterThan(0);
-    const third = start('third');
-    const end = await endedRecord(third, move.moveId);
+  it.each([0, 1, 3, 4, 6, 7, 8, 9, 10, 11, 13, 15])(
+    'is ended by the third one when the second dies as well, after %d writes, and the record only goes forward',
+    async (writes) => {
+      const move = recordOf();
+      await put(move);
+      await intend(move.moveId, ['b', 'c']);
+      const second = await startAndLead('second');
+      second.network.writesLeft = writes;
+      await expect.poll(() => second.network.lost, PATIENT).toBeGreaterThan(0);
+      const stored = await Promise.all(ZONES.map((zone) => at[zone].move(move.moveId)));
+      const third = await startAndLead('third');
+      const end = await endedRecord(third, move.moveId);
 
-    expect(end).toMatchObject({ outcome: 'reverted' });
-    expect(end.coordinators.at(-1)).toBe('third');
-    expect(await three.copiesOf(SHARD)).toEqual(everywhere('serving a@2'));
-    await expect.poll(freezes, PATIENT).toBe(0);
-  });
+      expect(end).toMatchObject({ outcome: 'reverted', shards: [{ state: 'reverted' }] });
+      expect(end.coordinators.at(-1)).toBe('third');
+      expect(end.version).toBeGreaterThan(Math.max(...stored.map((found) => found?.version ?? 0)));
+      expect(await three.copiesOf(SHARD)).toEqual(everywhere('serving a@2'));
+      await expect.poll(freezes, PATIENT).toBe(0);
+    },
+  );
 
   it('that ended is not begun again where one voter missed the end: that is told', async () => {
     const move = recordOf();
@@ -357,17 +361,26 @@ describe('a move that is asked for', () => {
   });
 
   it('of a shard that a recorded move has is refused with that move, also before it is taken up', async () => {
-    const { moves, network } = await startAndLead('x');
+    // Its loop does not run: the move is not taken up.
+    const { moves, voters } = stopped('x');
+    const { term } = await three.judge(voters);
     const move = recordOf();
-    // The record is read and cannot be taken up: nothing can be written.
-    network.writesLeft = 0;
-    const term = { number: 6, coordinator: 'x' };
     for (const zone of ZONES) await at[zone].putMove(term, move, undefined);
     await expect(moves.begin(request, undefined)).rejects.toMatchObject({
       code: 'shard-in-move',
       facts: { members: { moveId: move.moveId, shard: SHARD } },
     });
-    network.writesLeft = Infinity;
+  });
+
+  it('of a shard whose last move ended a moment ago is not refused because one voter has not heard of the end', async () => {
+    const { moves, voters } = stopped('x');
+    const { term } = await three.judge(voters);
+    const move = recordOf();
+    for (const zone of ZONES) await at[zone].putMove(term, move, undefined);
+    const end = ended(withShard(move, SHARD, { state: 'kept' }), new Date(), []);
+    for (const zone of ['a', 'b'] as const) await at[zone].putMove(term, end, undefined);
+
+    await expect(moves.begin(request, undefined)).rejects.toMatchObject({ code: 'move-blocked' });
   });
 
   it('and stopped: what there is not, and what has ended', async () => {

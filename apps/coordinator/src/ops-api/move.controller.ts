@@ -10,7 +10,7 @@ import {
   type MovePage,
   type MoveView,
 } from '@borough/contracts';
-import { Problem } from '@borough/server-kit';
+import { Problem, readQuery } from '@borough/server-kit';
 import { type FastifyReply } from 'fastify';
 import { type z } from 'zod';
 import { Moves } from '../moves/moves.js';
@@ -40,7 +40,8 @@ export class MoveController {
   }
 
   @Get()
-  async list(@Query({ schema: listMoves.query }) query: z.output<typeof listMoves.query>): Promise<MovePage> {
+  async list(@Query() parameters: unknown): Promise<MovePage> {
+    const query = readQuery(listMoves.query, parameters);
     const moves = await this.moves.list(query.limit, query.before);
     const last = moves.length < query.limit ? undefined : moves.at(-1)?.moveId;
     return { moves, ...(last === undefined ? {} : { next: last }) };

@@ -1,7 +1,6 @@
 import { Controller, Get, Inject, Query } from '@nestjs/common';
 import { type AuditPage, getAuditLog, MOVE_ID_PATTERN, type ShardsView, type ZonesView } from '@borough/contracts';
-import { Problem } from '@borough/server-kit';
-import { type z } from 'zod';
+import { Problem, readQuery } from '@borough/server-kit';
 import { Moves } from '../moves/moves.js';
 import { auditEntriesOf, ClusterStatus } from './cluster-status.js';
 
@@ -24,9 +23,8 @@ export class StatusController {
 
   /** A page holds all entries of so many moves: an entry lives in the record of its move. */
   @Get('audit-log')
-  async auditLog(
-    @Query({ schema: getAuditLog.query }) { limit, before }: z.output<typeof getAuditLog.query>,
-  ): Promise<AuditPage> {
+  async auditLog(@Query() parameters: unknown): Promise<AuditPage> {
+    const { limit, before } = readQuery(getAuditLog.query, parameters);
     if (before !== undefined && !MOVE_ID_PATTERN.test(before)) throw new Problem('malformed-cursor');
     const moves = await this.moves.list(limit, before);
     const last = moves.length < limit ? undefined : moves.at(-1)?.moveId;

@@ -170,6 +170,29 @@ describe('when all voters that answer agree', () => {
   });
 });
 
+describe('what may not be worked on', () => {
+  it('is left alone, and the lead is not taken from whoever is writing it just now', async () => {
+    await leaveAccepted('a', ['b']);
+    await three.voter('a').putArea(DEAD, { ...CENTRE, shard: 8 });
+    const standby = three.coordinator('standby');
+    const readings = await standby.read();
+
+    expect(await settle(standby, readings, three.silent, () => false)).toBe(readings);
+    expect(await three.promises()).toEqual({ a: '1 dead', b: '1 dead', c: '1 dead' });
+  });
+
+  it('is left alone while the rest is finished', async () => {
+    await leaveAccepted('a', ['b']);
+    await three.voter('a').putArea(DEAD, { ...CENTRE, shard: 8 });
+    await three.voter('a').putArea(DEAD, { ...CENTRE, name: 'North', shard: 9 });
+    const next = three.coordinator('next');
+    await settle(next, await next.read(), three.silent, (shard) => shard === 9);
+
+    expect(await three.areas()).toEqual({ a: { Centre: 8, North: 9 }, b: { North: 9 }, c: { North: 9 } });
+    expect(await three.copiesOf(SHARD)).toEqual({ a: '-', b: 'accepted a@1', c: '-' });
+  });
+});
+
 it('two owners at one epoch are touched by nobody: it is said as an error, and the other shards go on', async () => {
   const lines: { level: number; shardId: number }[] = [];
   const logger = pino(

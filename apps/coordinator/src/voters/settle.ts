@@ -1,5 +1,5 @@
 import { type Logger } from '@borough/server-kit';
-import { laggingVoters, majority, type ShardNumber } from '@borough/topology';
+import { type Area, laggingVoters, majority, type ShardNumber } from '@borough/topology';
 import { ownershipOf } from './ownership-of.js';
 import { areasHeldBy, type Judgement, type Readings, type Voters } from './voters.js';
 
@@ -23,7 +23,7 @@ export async function settle(
   if (isSettled(voters, readings, mayRepair)) return readings;
   await voters.asLeader(async (judgement) => {
     await settleOwnership(voters, judgement, logger, mayRepair);
-    await settleAreas(voters, judgement);
+    await settleAreas(voters, judgement, mayRepair);
   });
   return voters.read();
 }
@@ -36,7 +36,7 @@ function isSettled(voters: Voters, readings: Readings, mayRepair: (shard: ShardN
       : adopted.kind === 'settled' &&
         (adopted.entry.state !== 'serving' || laggingVoters(adopted.entry, copies).length === 0),
   );
-  return isOwnershipSettled && areasHeldBy(readings, readings.size).length === areasHeldBy(readings, 1).length;
+  return isOwnershipSettled && begunAreas(readings, mayRepair).length === 0;
 }
 
 async function settleOwnership(
@@ -68,10 +68,18 @@ async function settleOwnership(
   }
 }
 
-async function settleAreas(voters: Voters, { term, readings }: Judgement): Promise<void> {
+async function settleAreas(
+  voters: Voters,
+  { term, readings }: Judgement,
+  mayRepair: (shard: ShardNumber) => boolean,
+): Promise<void> {
+  for (const area of begunAreas(readings, mayRepair)) await voters.putArea(term, area);
+}
+
+/** Areas that only some of the voters that answered hold. */
+function begunAreas(readings: Readings, mayRepair: (shard: ShardNumber) => boolean): Area[] {
   const complete = new Set(areasHeldBy(readings, readings.size).map((area) => area.shard));
-  const begun = areasHeldBy(readings, 1).filter((area) => !complete.has(area.shard));
-  for (const area of begun) await voters.putArea(term, area);
+  return areasHeldBy(readings, 1).filter(({ shard }) => !complete.has(shard) && mayRepair(shard));
 }
 
 /** Areas a majority holds: the ones that may be published. */

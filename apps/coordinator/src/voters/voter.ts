@@ -26,7 +26,7 @@ interface StoredArea extends Area {
 }
 
 /** A move that keeps a zone's in-sync set as it is. */
-export interface Freeze {
+interface Freeze {
   readonly zone: ZoneId;
   readonly moveId: MoveId;
 }
@@ -94,6 +94,7 @@ export class Voter {
   private readonly sessions: readonly { session: PostgresSession; calls: number }[];
   private answeredAtMs = -Infinity;
   private silentUntilMs = -Infinity;
+  private hasEnded = false;
 
   constructor(
     readonly zoneId: ZoneId,
@@ -262,7 +263,9 @@ export class Voter {
     await this.call('put_area', term, [area.shard, area.name, area.cells]);
   }
 
+  /** What is asked from now on fails: whoever is in the middle of something leaves it as it is. */
   async end(): Promise<void> {
+    this.hasEnded = true;
     await Promise.all(this.sessions.map(({ session }) => session.end()));
   }
 
@@ -292,6 +295,8 @@ export class Voter {
     parameters: readonly unknown[],
     deadlineMs = VOTER_DEADLINE_MS,
   ): Promise<Row[]> {
+    // A session would open again.
+    if (this.hasEnded) throw new Error(`zone ${this.zoneId} is not asked any more`);
     const startedMs = performance.now();
     if (startedMs < this.silentUntilMs) throw new Error(`zone ${this.zoneId} gave no answer a moment ago`);
     const least = this.sessions.reduce((a, b) => (b.calls < a.calls ? b : a));

@@ -95,11 +95,11 @@ describe('a fence (M4)', () => {
   it('waits for the writer before it, whose commit stands before the cut, and stops the one after it', async () => {
     const slot = await temporarySlot();
     const writer = await writerOf(SHARD);
+    const lateWriter = await connect(database.apiUrl);
     await insertStore(writer);
-    const fenced = fence(ONE);
+    const fenced = heard(fence(ONE));
     await lockWaits(1);
-    const late = insertStore(await connect(database.apiUrl));
-    late.catch(() => undefined);
+    const late = heard(insertStore(lateWriter));
     await lockWaits(2);
     await writer.query('COMMIT');
 
@@ -200,9 +200,10 @@ describe('ending writers', () => {
   });
 
   it('leaves a fence alone that waits or stands: it holds the lock otherwise', async () => {
+    await call('promise_term', ONE);
     await writerOf(SHARD);
     const fencing = await connect(database.controlUrl);
-    const fenced = fencing.query("SELECT control.fence_shard(1, 'x', $1, 3, 'b', 'mov_1')", [SHARD]);
+    const fenced = heard(fencing.query("SELECT control.fence_shard(1, 'x', $1, 3, 'b', 'mov_1')", [SHARD]));
     await lockWaits(1);
     expect(await call('end_writers', ONE, SHARD)).toEqual([{ end_writers: 1 }]);
     await fenced;
@@ -230,7 +231,7 @@ describe('a freeze (M5)', () => {
     await expect(call('freeze_in_sync', ONE, ['a'], 'mov_1')).rejects.toMatchObject({ code: '55P03' });
     expect(await freezes()).toEqual([]);
 
-    const frozen = call('freeze_in_sync', ONE, ['a'], 'mov_1');
+    const frozen = heard(call('freeze_in_sync', ONE, ['a'], 'mov_1'));
     await lockWaits(1);
     await agent.query('SELECT pg_advisory_unlock(8, 2)');
     await frozen;
@@ -412,6 +413,12 @@ async function insertStore(client: pg.Client): Promise<void> {
   );
 }
 
+/** Awaited later: its failure is not unheard meanwhile. */
+function heard<Result>(asked: Promise<Result>): Promise<Result> {
+  asked.catch(() => undefined);
+  return asked;
+}
+
 /** So that the log has grown since. */
 async function insertElsewhere(): Promise<void> {
   await database.own(OTHER, { owner: 'a', epoch: 3 });
@@ -429,15 +436,10 @@ function idIn(shard: number): string {
   return newUuid(shard, Date.now(), () => randomBytes(16));
 }
 
-/** Advisory locks that are waited for in this database. */
+/** Advisory locks that are waited for in this database; looked at often, since a fence waits for 300 ms at most. */
 async function lockWaits(count: number): Promise<void> {
-  await expect
-    .poll(() =>
-      database.query(
-        `SELECT 1 FROM pg_locks l
-          WHERE l.locktype = 'advisory' AND NOT l.granted
-            AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())`,
-      ),
-    )
-    .toHaveLength(count);
+  const waiting = `SELECT 1 FROM pg_locks l
+                    WHERE l.locktype = 'advisory' AND NOT l.granted
+                      AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())`;
+  await expect.poll(() => database.query(waiting), { timeout: 10_000, interval: 5 }).toHaveLength(count);
 }

@@ -8,9 +8,9 @@ import {
   type PlaceOrderRequest,
   placeOrderRequest,
 } from '@borough/contracts';
+import { readQuery } from '@borough/server-kit';
 import { type FastifyReply } from 'fastify';
 import { readId } from '../http/read-id.js';
-import { readQuery } from '../http/read-query.js';
 import { sendAnswer } from '../writes/send-answer.js';
 import { Write, type WriteRequest } from '../http/write-request.js';
 import { OrderService } from './order.service.js';

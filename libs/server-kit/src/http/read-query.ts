@@ -1,5 +1,5 @@
-import { Problem } from '@borough/server-kit';
 import { type z } from 'zod';
+import { Problem } from '../problem/problem.js';
 
 /**
  * Query parameters as their schema says.
