@@ -7,6 +7,7 @@ import { freeBaseAfter, portBaseFromEnvironment } from '../../infra/local/ports.
 import { seededRandom } from '../load/replay/seeded-random.js';
 import { checkHistory } from './checker/check-history.js';
 import { type History, type LockInterval, type RequestRecord } from './checker/history.js';
+import { nowMs } from './clock.js';
 import { playFault } from './faults.js';
 import { PlainClient, SdkClient } from './load/clients.js';
 import { Load } from './load/load.js';
@@ -122,6 +123,8 @@ async function drillOn(
     requests: load.records,
     zones: await quietZones(cluster),
     locks: locksOf(results),
+    // Coordinators and zones note whole ms; the drill's own clock may have drifted from the machine's since it started.
+    clockErrorMs: 2 + Math.abs(Date.now() - nowMs()),
   };
   return reportOf({ startedAt, seconds, history, results, breaches: checkHistory(history), heldRequests, faults });
 }
@@ -141,9 +144,17 @@ function locksOf(results: readonly MoveResult[]): LockInterval[] {
     if (result.kind === 'refused') return [];
     const { moveId, shards } = result.move;
     return shards.flatMap(({ shard, epoch, fencedAt, servedAt }) =>
-      fencedAt === undefined || servedAt === undefined
+      fencedAt === undefined
         ? []
-        : [{ shard, epoch, moveId, fencedAt: Date.parse(fencedAt), servedAt: Date.parse(servedAt) }],
+        : [
+            {
+              shard,
+              epoch,
+              moveId,
+              fencedAt: Date.parse(fencedAt),
+              ...(servedAt === undefined ? {} : { servedAt: Date.parse(servedAt) }),
+            },
+          ],
     );
   });
 }

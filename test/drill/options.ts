@@ -1,8 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { InvalidArgumentError, Command, Option } from 'commander';
+import { MOST_COORDINATORS, MOST_ROUTERS } from '../../infra/local/ports.js';
 
 /** What goes wrong meanwhile. */
-export const FAULTS = ['nats', 'coordinator', 'router-frozen', 'zone-api-frozen', 'all-coordinators'] as const;
+const FAULTS = ['nats', 'coordinator', 'router-frozen', 'zone-api-frozen', 'all-coordinators'] as const;
 export type Fault = (typeof FAULTS)[number];
 
 export interface HandoverOptions {
@@ -32,8 +33,12 @@ export function drillCommand(handover: (options: HandoverOptions) => Promise<voi
     .addOption(new Option('--moves <n>', 'how many moves').default(200).argParser(wholeNumber(1, 1_000_000)))
     .addOption(new Option('--rate <n>', 'requests a second, open loop').default(200).argParser(wholeNumber(1, 100_000)))
     .addOption(new Option('--shards <n>', 'areas, spread over the zones').default(12).argParser(wholeNumber(3, 200)))
-    .addOption(new Option('--routers <n>', '1 to 4').default(3).argParser(wholeNumber(1, 4)))
-    .addOption(new Option('--coordinators <n>', '1 to 4').default(2).argParser(wholeNumber(1, 4)))
+    .addOption(new Option('--routers <n>', `1 to ${MOST_ROUTERS}`).default(3).argParser(wholeNumber(1, MOST_ROUTERS)))
+    .addOption(
+      new Option('--coordinators <n>', `1 to ${MOST_COORDINATORS}`)
+        .default(2)
+        .argParser(wholeNumber(1, MOST_COORDINATORS)),
+    )
     .addOption(
       new Option('--fault <name...>', 'what goes wrong meanwhile; several are spread over the moves')
         .choices(FAULTS)

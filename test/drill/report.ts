@@ -1,9 +1,9 @@
 import { build } from 'hdr-histogram-js';
-import { type Breach, type BreachKind, countBreaches } from './checker/check-history.js';
+import { type Breach, type BreachKind, countBreaches } from './checker/breach.js';
 import { type History } from './checker/history.js';
 import { type MoveResult } from './moves.js';
 
-export interface Percentiles {
+interface Percentiles {
   readonly p50: number;
   readonly p99: number;
   readonly max: number;
@@ -62,7 +62,7 @@ export function reportOf(facts: ReportFacts): DrillReport {
   const moved = shards.filter(({ state }) => state === 'moved');
   const latencies = (client?: 'plain' | 'sdk'): number[] =>
     history.requests.flatMap((request) =>
-      client === undefined || request.client === client ? [request.answeredAt - request.sentAt] : [],
+      client === undefined || request.client === client ? [request.answeredAt - request.scheduledAt] : [],
     );
   const byOutcome: Record<string, number> = {};
   for (const result of results) {
@@ -139,6 +139,7 @@ export function reportLines(report: DrillReport): string[] {
 function slowestWrites({ requests, locks }: History): number[] {
   const writes = requests.filter(({ kind }) => kind !== 'read');
   return locks.flatMap(({ shard, fencedAt, servedAt }) => {
+    if (servedAt === undefined) return [];
     const overlapping = writes.filter(
       (write) => write.shard === shard && write.sentAt <= servedAt && write.answeredAt >= fencedAt,
     );

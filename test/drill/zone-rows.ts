@@ -19,7 +19,11 @@ export async function readZone({ id, postgres }: ZoneAddresses): Promise<ZoneRow
       version: string;
       status: string;
       content: string;
-    }>(`SELECT o.id, o.shard, o.epoch, o.version, o.status, o.items->0->>'name' AS content FROM orders o`);
+      digest: string;
+    }>(
+      `SELECT o.id, o.shard, o.epoch, o.version, o.status, o.items->0->>'name' AS content, md5(o::text) AS digest
+         FROM orders o`,
+    );
     const events = await client.query<{
       order_id: string;
       order_version: string;
@@ -27,12 +31,14 @@ export async function readZone({ id, postgres }: ZoneAddresses): Promise<ZoneRow
       epoch: string;
       kind: string;
       at: string;
+      digest: string;
     }>(
-      `SELECT e.order_id, e.order_version, e.shard, e.epoch, e.kind, extract(epoch FROM e.occurred_at) * 1000 AS at
+      `SELECT e.order_id, e.order_version, e.shard, e.epoch, e.kind, extract(epoch FROM e.occurred_at) * 1000 AS at,
+              md5(e::text) AS digest
          FROM order_events e`,
     );
-    const keys = await client.query<{ key: string; shard: number; epoch: string }>(
-      'SELECT k.key, k.shard, k.epoch FROM idempotency_keys k',
+    const keys = await client.query<{ key: string; shard: number; epoch: string; digest: string }>(
+      'SELECT k.key, k.shard, k.epoch, md5(k::text) AS digest FROM idempotency_keys k',
     );
     return {
       zone: id,
@@ -43,6 +49,7 @@ export async function readZone({ id, postgres }: ZoneAddresses): Promise<ZoneRow
         version: Number(row.version),
         status: row.status,
         content: row.content,
+        digest: row.digest,
       })),
       events: events.rows.map((row) => ({
         orderId: toId('order', row.order_id),
@@ -51,8 +58,9 @@ export async function readZone({ id, postgres }: ZoneAddresses): Promise<ZoneRow
         epoch: Number(row.epoch),
         kind: row.kind,
         occurredAt: Number(row.at),
+        digest: row.digest,
       })),
-      keys: keys.rows.map((row) => ({ key: row.key, shard: row.shard, epoch: Number(row.epoch) })),
+      keys: keys.rows.map(({ key, shard, epoch, digest }) => ({ key, shard, epoch: Number(epoch), digest })),
     };
   } finally {
     await client.end();

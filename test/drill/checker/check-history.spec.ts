@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type BreachKind, checkHistory } from './check-history.js';
+import { BREACH_KINDS, type BreachKind, countBreaches } from './breach.js';
+import { checkHistory } from './check-history.js';
 import { type EventRow, type History, type OrderRow, type RequestRecord, type ZoneRows } from './history.js';
 
 /** What really happened to an order, told in writes: the system under test as it should be. */
@@ -29,26 +30,31 @@ function historyOf(writes: readonly Write[], epochs: number): History {
     const orderId = `ord_${write.order}`;
     const content = `bread ${write.order}`;
     const answeredAt = write.sentAt + 5;
-    orders.set(write.order, { orderId, shard: SHARD, epoch: write.epoch, version, status: write.kind, content });
-    events.push({
-      orderId,
-      orderVersion: version,
-      shard: SHARD,
-      epoch: write.epoch,
-      kind: write.kind,
-      occurredAt: write.sentAt + 2,
-    });
+    const answer = digested({ orderId, version, status: write.kind, content });
+    orders.set(write.order, digested({ ...answer, shard: SHARD, epoch: write.epoch }));
+    events.push(
+      digested({
+        orderId,
+        orderVersion: version,
+        shard: SHARD,
+        epoch: write.epoch,
+        kind: write.kind,
+        occurredAt: write.sentAt + 2,
+      }),
+    );
     const isPlace = write.kind === 'placed';
     requests.push({
       client: at % 2 === 0 ? 'plain' : 'sdk',
       kind: isPlace ? 'place' : 'change',
       shard: SHARD,
       key: `key-${at}`,
-      ...(isPlace ? { content } : { change: write.kind, orderId }),
+      effect: write.kind,
+      ...(isPlace ? { content } : { orderId }),
+      scheduledAt: write.sentAt,
       sentAt: write.sentAt,
       answeredAt,
       isOk: true,
-      answer: { orderId, version, status: write.kind, content },
+      answer,
       zone: ZONES[write.epoch % 3] ?? '',
     });
     requests.push({
@@ -56,13 +62,14 @@ function historyOf(writes: readonly Write[], epochs: number): History {
       kind: 'read',
       shard: SHARD,
       orderId,
+      scheduledAt: answeredAt + 1,
       sentAt: answeredAt + 1,
       answeredAt: answeredAt + 2,
       isOk: true,
-      answer: { orderId, version, status: write.kind, content },
+      answer,
     });
   }
-  const keys = writes.map(({ epoch }, at) => ({ key: `key-${at}`, shard: SHARD, epoch }));
+  const keys = writes.map(({ epoch }, at) => digested({ key: `key-${at}`, shard: SHARD, epoch }));
   return {
     requests,
     zones: ZONES.map((zone) => ({ zone, orders: [...orders.values()], events, keys })),
@@ -73,7 +80,13 @@ function historyOf(writes: readonly Write[], epochs: number): History {
       servedAt: (at + 2) * EPOCH_MS,
       moveId: `mov_${at + 1}`,
     })),
+    clockErrorMs: 1,
   };
+}
+
+/** With the digest of all the rest. */
+function digested<Row extends object>(row: Row): Row & { digest: string } {
+  return { ...row, digest: JSON.stringify({ ...row, digest: undefined }) };
 }
 
 const EPOCHS = 4;
@@ -142,7 +155,9 @@ describe('a correct history', () => {
   it('of any shape passes', () => {
     fc.assert(
       fc.property(someWrites, (writes) => {
-        expect(checkHistory(historyOf(writes, EPOCHS))).toEqual([]);
+        const breaches = checkHistory(historyOf(writes, EPOCHS));
+        // By chance nothing is changed, or one epoch writes all.
+        expect(breaches.filter(({ kind }) => kind !== 'empty-history')).toEqual([]);
       }),
     );
   });
@@ -175,13 +190,24 @@ describe('a planted breach is found', () => {
     ['a change that became another', 'lost-write', inAllZones(eventWith(3, 2, { kind: 'cancelled' }))],
     ['an answer with another content', 'lost-write', withAnswer(write(1), { content: 'cake' })],
     ['an answer of another order', 'lost-write', withAnswer(write(1), { orderId: 'ord_9' })],
+    ['a key that is not there', 'lost-write', inAllZones((rows) => ({ ...rows, keys: rows.keys.slice(1) }))],
+    ['a key of another shard', 'lost-write', inAllZones(keyWith(1, { shard: 8 }))],
+    ['an order of another shard', 'lost-write', inAllZones(orderWith(2, { shard: 8 }))],
+    ['a version between that nothing tells of', 'lost-write', inAllZones(withoutEvent(1, 2))],
+    ['an answer without an order', 'lost-write', withoutAnswer(write(1))],
+    ['a change answered with another order', 'lost-write', withRequest(write(2), { orderId: 'ord_2' })],
+    ['a read of a version that is not there', 'lost-write', withAnswer(read(5), { version: 3 })],
+    ['two keys told of one change', 'duplicated-write', withTwoKeysOfOneChange()],
+    ['an order that nobody asked for', 'duplicated-write', inAllZones(withUnaskedOrder())],
+    ['a change that nobody asked for', 'duplicated-write', withRequest(write(5), { effect: 'cancelled' })],
+    ['one key with two bodies', 'duplicated-write', withSecondAnswer({ digest: 'another' })],
     ['one key as two orders', 'duplicated-write', inAllZones(twice(2))],
     [
       'one key as two rows',
       'duplicated-write',
       inAllZones((rows) => ({ ...rows, keys: [...rows.keys, ...rows.keys.slice(0, 1)] })),
     ],
-    ['one key with two answers', 'duplicated-write', withSecondAnswer()],
+    ['one key with two answers', 'duplicated-write', withSecondAnswer({ orderId: 'ord_2' })],
     [
       'one change twice',
       'duplicated-write',
@@ -199,21 +225,48 @@ describe('a planted breach is found', () => {
       withRequest(write(1), { sentAt: 2_100, answeredAt: 2_105 }),
     ],
     ['a row of an epoch that had ended', 'overlapping-epochs', inAllZones(eventWith(2, 1, { occurredAt: 2_001 }))],
+    ['a row from while the shard was locked', 'locked-change', inAllZones(eventWith(2, 1, { occurredAt: 1_950 }))],
+    [
+      'a row of an epoch whose lock nobody saw end',
+      'locked-change',
+      { ...withoutServed(), zones: inAllZones(eventWith(2, 1, { occurredAt: 1_950 })).zones },
+    ],
+    ['an epoch that goes back', 'overlapping-epochs', inAllZones(eventWith(1, 3, { epoch: 1 }))],
     ['an epoch of two zones', 'overlapping-epochs', withRequest(write(1), { zone: 'c' })],
     ['a row that one zone has otherwise', 'zones-differ', withZone('b', eventWith(2, 1, { occurredAt: 1_023 }))],
     [
       'a row that only one zone has',
       'zones-differ',
-      withZone('b', (rows) => ({ ...rows, keys: [...rows.keys, { key: 'x', shard: 7, epoch: 1 }] })),
+      withZone('b', (rows) => ({ ...rows, keys: [...rows.keys, digested({ key: 'x', shard: 7, epoch: 1 })] })),
     ],
     ['a read of less than was acknowledged', 'stale-read', withAnswer(read(4), { version: 2, status: 'accepted' })],
+    ['a read of another status', 'stale-read', withAnswer(read(4), { status: 'placed' })],
+    ['a read of another content', 'stale-read', withAnswer(read(4), { content: 'cake' })],
     ['a read of another order', 'stale-read', withAnswer(read(4), { orderId: 'ord_2' })],
     ['no request', 'empty-history', { ...GOOD, requests: [] }],
+    ['no place', 'empty-history', withoutKind('place')],
+    ['no change', 'empty-history', withoutKind('change')],
+    ['no read', 'empty-history', withoutKind('read')],
+    ['one owner all the time', 'empty-history', ofOneEpoch()],
     ['no zone', 'empty-history', { ...GOOD, zones: [] }],
     ['no move', 'empty-history', { ...GOOD, locks: [] }],
   ])('%s', (_what, kind, history) => {
     expect(kindsOf(history)).toContain(kind);
   });
+
+  it('and counted by kind', () => {
+    const counts = countBreaches([
+      { kind: 'lost-write', detail: 'one' },
+      { kind: 'lost-write', detail: 'two' },
+    ]);
+    expect(counts).toEqual({ ...Object.fromEntries(BREACH_KINDS.map((kind) => [kind, 0])), 'lost-write': 2 });
+  });
+});
+
+it('clocks that are a little apart are no breach', () => {
+  const history = inAllZones(eventWith(2, 1, { occurredAt: 1_902 }));
+  expect(kindsOf(history)).toEqual(new Set(['locked-change']));
+  expect(checkHistory({ ...history, clockErrorMs: 3 })).toEqual([]);
 });
 
 it('looks through 100,000 requests in seconds, not minutes', () => {
@@ -221,7 +274,7 @@ it('looks through 100,000 requests in seconds, not minutes', () => {
     const epoch = 1 + (order % EPOCHS);
     return { order, kind: 'placed', epoch, sentAt: epoch * EPOCH_MS + (order % 800) };
   }).sort((a, b) => a.sentAt - b.sentAt);
-  expect(checkHistory(historyOf(writes, EPOCHS))).toEqual([]);
+  expect(checkHistory(historyOf(writes, EPOCHS))).toEqual([{ kind: 'empty-history', detail: 'no order was changed' }]);
 });
 
 function without(order: number): (rows: ZoneRows) => ZoneRows {
@@ -231,7 +284,7 @@ function without(order: number): (rows: ZoneRows) => ZoneRows {
 function orderWith(order: number, change: Partial<OrderRow>): (rows: ZoneRows) => ZoneRows {
   return (rows) => ({
     ...rows,
-    orders: rows.orders.map((row) => (row.orderId === `ord_${order}` ? { ...row, ...change } : row)),
+    orders: rows.orders.map((row) => (row.orderId === `ord_${order}` ? digested({ ...row, ...change }) : row)),
   });
 }
 
@@ -239,7 +292,7 @@ function eventWith(order: number, version: number, change: Partial<EventRow>): (
   return (rows) => ({
     ...rows,
     events: rows.events.map((row) =>
-      row.orderId === `ord_${order}` && row.orderVersion === version ? { ...row, ...change } : row,
+      row.orderId === `ord_${order}` && row.orderVersion === version ? digested({ ...row, ...change }) : row,
     ),
   });
 }
@@ -273,9 +326,55 @@ function withAnswer(at: number, change: Partial<NonNullable<RequestRecord['answe
   return withRequest(at, { answer: { ...answer, ...change } });
 }
 
-function withSecondAnswer(): History {
+function withSecondAnswer(change: Partial<NonNullable<RequestRecord['answer']>>): History {
   const first = GOOD.requests[write(0)];
   if (first?.answer === undefined) throw new Error('no request');
-  const second = { ...first, sentAt: 1_100, answeredAt: 1_105, answer: { ...first.answer, orderId: 'ord_2' } };
+  const second = { ...first, sentAt: 1_100, answeredAt: 1_105, answer: { ...first.answer, ...change } };
   return { ...GOOD, requests: [...GOOD.requests, second] };
+}
+
+function withoutAnswer(at: number): History {
+  return {
+    ...GOOD,
+    requests: GOOD.requests.map((request, n) => {
+      if (n !== at) return request;
+      const { answer, ...rest } = request;
+      expect(answer).toBeDefined();
+      return rest;
+    }),
+  };
+}
+
+function keyWith(at: number, change: { shard: number }): (rows: ZoneRows) => ZoneRows {
+  return (rows) => ({ ...rows, keys: rows.keys.map((row, n) => (n === at ? { ...row, ...change } : row)) });
+}
+
+function withTwoKeysOfOneChange(): History {
+  const first = GOOD.requests[write(2)];
+  if (first === undefined) throw new Error('no request');
+  return { ...GOOD, requests: [...GOOD.requests, { ...first, key: 'another' }] };
+}
+
+function withUnaskedOrder(): (rows: ZoneRows) => ZoneRows {
+  return (rows) => ({
+    ...rows,
+    orders: rows.orders.flatMap((row) =>
+      row.orderId === 'ord_2' ? [row, digested({ ...row, orderId: 'ord_9', content: 'bread 9', version: 0 })] : [row],
+    ),
+  });
+}
+
+function withoutServed(): History {
+  return {
+    ...GOOD,
+    locks: GOOD.locks.map(({ shard, epoch, fencedAt, moveId }) => ({ shard, epoch, fencedAt, moveId })),
+  };
+}
+
+function withoutKind(kind: RequestRecord['kind']): History {
+  return { ...GOOD, requests: GOOD.requests.filter((request) => request.kind !== kind) };
+}
+
+function ofOneEpoch(): History {
+  return inAllZones((rows) => ({ ...rows, events: rows.events.map((row) => digested({ ...row, epoch: 1 })) }));
 }

@@ -2,7 +2,7 @@
  * What the checker is given: plain data, recorded by the drill. It knows nothing of how the system works; it knows what
  * was asked, what was answered, what every zone holds at the end, and when shards were locked.
  *
- * All times are in ms of one clock, with fractions: everything runs on one machine.
+ * All times are in ms since 1970, of clocks of one machine.
  */
 
 /** One request of a client, as it ended. */
@@ -14,14 +14,18 @@ export interface RequestRecord {
   readonly key?: string;
   /** Of a place: the text that no other order has. */
   readonly content?: string;
-  /** Of a change: what was asked for, as the history of the order names it. */
-  readonly change?: string;
+  /** Of a place or a change: what was asked for, as the history of the order names it. */
+  readonly effect?: string;
   /** Of a change or a read: the order it names. */
   readonly orderId?: string;
+  /** When it was due by the load's schedule: latencies count from here. */
+  readonly scheduledAt: number;
   readonly sentAt: number;
   readonly answeredAt: number;
   /** Anything but the answer that was asked for is a failure: the load asks for nothing that may be refused. */
   readonly isOk: boolean;
+  /** Of the last answer, where there was one. */
+  readonly status?: number;
   /** Why it failed: a problem's code, or what the connection said. */
   readonly failure?: string;
   readonly answer?: OrderAnswer;
@@ -35,6 +39,8 @@ export interface OrderAnswer {
   readonly version: number;
   readonly status: string;
   readonly content: string;
+  /** The same for the same answer, all of it. */
+  readonly digest: string;
 }
 
 /** What one zone holds at the end. */
@@ -52,6 +58,8 @@ export interface OrderRow {
   readonly version: number;
   readonly status: string;
   readonly content: string;
+  /** The same for the same row, all columns of it. */
+  readonly digest: string;
 }
 
 /** One change of an order; the first is its placing. */
@@ -61,22 +69,26 @@ export interface EventRow {
   readonly shard: number;
   readonly epoch: number;
   readonly kind: string;
+  /** When whoever wrote it had it in hand, before it was written. */
   readonly occurredAt: number;
+  readonly digest: string;
 }
 
-export interface KeyRow {
+interface KeyRow {
   readonly key: string;
   readonly shard: number;
   readonly epoch: number;
+  readonly digest: string;
 }
 
-/** From the moment the old owner could write no more until the moment the next one may have begun to. */
+/** From a moment at which the old owner could write no more to one at which the next could not yet. */
 export interface LockInterval {
   readonly shard: number;
   /** The epoch that ended. */
   readonly epoch: number;
   readonly fencedAt: number;
-  readonly servedAt: number;
+  /** Undefined where nobody noted it: whoever had the shard locked died before the end. */
+  readonly servedAt?: number;
   readonly moveId: string;
 }
 
@@ -84,4 +96,6 @@ export interface History {
   readonly requests: readonly RequestRecord[];
   readonly zones: readonly ZoneRows[];
   readonly locks: readonly LockInterval[];
+  /** How far apart the clocks of requests, of rows and of locks may have been, in ms. */
+  readonly clockErrorMs: number;
 }

@@ -6,6 +6,8 @@ import { Pool } from 'undici';
 /** How a request ended. */
 export interface Outcome {
   readonly isOk: boolean;
+  /** Of the answer, where there was one. */
+  readonly status?: number;
   readonly failure?: string;
   readonly order?: OrderView;
   readonly zone?: string;
@@ -81,10 +83,13 @@ export class PlainClient implements LoadClient {
         ...(body === undefined ? {} : { body }),
       });
       const text = await answer.body.text();
-      if (answer.statusCode >= 300) return { isOk: false, failure: problemCode(answer.statusCode, text) };
+      if (answer.statusCode >= 300) {
+        return { isOk: false, status: answer.statusCode, failure: problemCode(answer.statusCode, text) };
+      }
       const zone = answer.headers['borough-zone'];
       return {
         isOk: true,
+        status: answer.statusCode,
         order: orderView.parse(JSON.parse(text)),
         ...(typeof zone === 'string' ? { zone } : {}),
         isReplay: answer.headers['idempotency-replayed'] === 'true',
@@ -137,7 +142,9 @@ async function outcomeOf(call: Promise<OrderView>): Promise<Outcome> {
   try {
     return { isOk: true, order: await call };
   } catch (error) {
-    return { isOk: false, failure: error instanceof DeliveryProblem ? error.code : String(error) };
+    if (!(error instanceof DeliveryProblem)) return { isOk: false, failure: String(error) };
+    const { code, status } = error;
+    return { isOk: false, failure: code, ...(status === undefined ? {} : { status }) };
   }
 }
 

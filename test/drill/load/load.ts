@@ -1,6 +1,7 @@
+import { type OrderView } from '@borough/contracts';
 import { newUuid, toId } from '@borough/topology';
-import { randomBytes } from 'node:crypto';
-import { type RequestRecord } from '../checker/history.js';
+import { createHash, randomBytes } from 'node:crypto';
+import { type OrderAnswer, type RequestRecord } from '../checker/history.js';
 import { nowMs } from '../clock.js';
 import { type DrillArea } from '../set-up.js';
 import { type LoadClient, type OrderChange, type Outcome } from './clients.js';
@@ -16,10 +17,14 @@ const TICK_MS = 4;
 /** Orders kept for reads and changes; older ones are left alone. */
 const KEPT_ORDERS = 2_000;
 
-/** What the history of an order calls a change. */
-const DONE = { accept: 'order-accepted', cancel: 'order-cancelled' } as const satisfies Record<OrderChange, string>;
+/** What the history of an order calls what is asked for. */
+const EFFECTS = {
+  place: 'order-placed',
+  accept: 'order-accepted',
+  cancel: 'order-cancelled',
+} as const satisfies Record<OrderChange | 'place', string>;
 
-type About = Pick<RequestRecord, 'kind' | 'shard' | 'key' | 'content' | 'change' | 'orderId'>;
+type About = Pick<RequestRecord, 'kind' | 'shard' | 'key' | 'content' | 'effect' | 'orderId'>;
 
 interface KnownOrder {
   readonly orderId: string;
@@ -38,6 +43,9 @@ export class Load {
   private readonly underWay = new Set<Promise<void>>();
   private timer: NodeJS.Timeout | undefined;
   private startedAt = 0;
+  private firstDueAt = 0;
+  /** When what is sent now was due: the machine may be late. */
+  private dueAt = 0;
   private sent = 0;
 
   constructor(
@@ -58,10 +66,14 @@ export class Load {
 
   start(): void {
     this.startedAt = performance.now();
+    this.firstDueAt = nowMs();
     this.sent = 0;
     this.timer = setInterval(() => {
       const due = Math.floor(((performance.now() - this.startedAt) * this.ratePerSecond) / 1_000);
-      for (; this.sent < due; this.sent += 1) this.sendOne();
+      for (; this.sent < due; this.sent += 1) {
+        this.dueAt = this.firstDueAt + (this.sent * 1_000) / this.ratePerSecond;
+        this.sendOne();
+      }
     }, TICK_MS);
   }
 
@@ -103,7 +115,7 @@ export class Load {
       items: [{ name: content, quantity: 1 }],
       dropOff: { latitude: area.latitude, longitude: area.longitude },
     };
-    const about = { kind: 'place', shard: area.shard, key, content } as const;
+    const about = { kind: 'place', shard: area.shard, key, content, effect: EFFECTS.place } as const;
     this.perhapsTwice(
       client,
       about,
@@ -119,7 +131,7 @@ export class Load {
     if (next === undefined) return;
     order.next = undefined;
     const key = this.newKey();
-    const about = { kind: 'change', shard, key, orderId, change: DONE[next] } as const;
+    const about = { kind: 'change', shard, key, orderId, effect: EFFECTS[next] } as const;
     this.perhapsTwice(
       client,
       about,
@@ -162,6 +174,7 @@ export class Load {
   private later(work: () => void): void {
     const waited = new Promise<void>((resolve) => {
       setTimeout(() => {
+        this.dueAt = nowMs();
         work();
         resolve();
       }, TWICE_AFTER_MS);
@@ -175,6 +188,7 @@ export class Load {
     ask: (by: LoadClient) => Promise<Outcome>,
     answered?: (outcome: Outcome) => void,
   ): void {
+    const scheduledAt = this.dueAt;
     const sentAt = nowMs();
     this.track(
       ask(client).then((outcome) => {
@@ -182,19 +196,11 @@ export class Load {
         this.records.push({
           client: client.kind,
           ...about,
+          scheduledAt,
           sentAt,
           answeredAt: nowMs(),
           ...rest,
-          ...(order === undefined
-            ? {}
-            : {
-                answer: {
-                  orderId: order.id,
-                  version: order.version,
-                  status: order.status,
-                  content: order.items[0]?.name ?? '',
-                },
-              }),
+          ...(order === undefined ? {} : { answer: answerOf(order) }),
         });
         answered?.(outcome);
       }),
@@ -205,4 +211,14 @@ export class Load {
     this.underWay.add(work);
     void work.finally(() => this.underWay.delete(work));
   }
+}
+
+function answerOf(order: OrderView): OrderAnswer {
+  return {
+    orderId: order.id,
+    version: order.version,
+    status: order.status,
+    content: order.items[0]?.name ?? '',
+    digest: createHash('sha1').update(JSON.stringify(order)).digest('base64url'),
+  };
 }
