@@ -1,6 +1,8 @@
 import { Module } from '@nestjs/common';
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import {
+  acceptOrder,
+  cancelOrder,
   getAreaMap,
   getCourier,
   getOrder,
@@ -40,6 +42,8 @@ import { LiveTable } from './table/live-table.js';
 const ROUTES = [
   placeOrder,
   getOrder,
+  acceptOrder,
+  cancelOrder,
   listCustomerOrders,
   openStore,
   getStore,

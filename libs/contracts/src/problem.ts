@@ -68,7 +68,7 @@ export const PROBLEMS = {
   'nothing-to-move': { status: 409, title: 'Everything is where it was asked to go', retry: 'never' },
   'move-ended': { status: 409, title: 'The move has ended', retry: 'never' },
   'stale-epoch': { status: 409, title: 'The shard has a newer owner', retry: 'refresh-routing-then-retry' },
-  'stale-term': { status: 409, title: 'Another coordinator leads', retry: 'same-request-later' },
+  'stale-term': { status: 409, title: 'A later term has been promised', retry: 'same-request-later' },
   // Zones only; a proxy may not say 421 of its own accord (RFC 9110, 15.5.20).
   'wrong-zone': { status: 421, title: 'This zone does not own the shard', retry: 'refresh-routing-then-retry' },
 

@@ -90,7 +90,7 @@ describe('creating areas', () => {
         : { status: 201, json: { shard: 2, zone: 'a', ...(JSON.parse(body) as object) } },
     );
     const wanted = planned.filter((area) => cellToParent(area.cell, 4) !== coarse);
-    const { areas, made } = await createAreas(coordinator, planned, NEVER);
+    const { areas, made } = await createAreas([coordinator], planned, NEVER);
     expect(made).toBe(wanted.length);
     expect(areas.map((area) => [area.cell, area.shard])).toEqual([
       [cell(CENTRE), 1],
@@ -107,7 +107,7 @@ describe('creating areas', () => {
         : { status: 409, json: { code: 'area-overlaps', detail: 'Area y has some.' } },
     );
     const planned = planAreas([dayOf('x', [FAR])]);
-    await expect(createAreas(coordinator, planned, NEVER)).rejects.toThrow(
+    await expect(createAreas([coordinator], planned, NEVER)).rejects.toThrow(
       `making area x ${cell(FAR)} failed with http 409 area-overlaps: Area y has some.`,
     );
   });

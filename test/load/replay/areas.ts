@@ -59,11 +59,12 @@ export function planAreas(days: readonly CityDay[]): PlannedArea[] {
  * @throws SetUpFault when one cannot be made, such as when an area with finer cells overlaps it
  */
 export async function createAreas(
-  coordinator: HttpEndpoint,
+  coordinators: readonly HttpEndpoint[],
   planned: readonly PlannedArea[],
   signal: AbortSignal,
 ): Promise<{ areas: Area[]; made: number }> {
-  const known = await untilSettled('reading the area map', signal, () => coordinator.get('/v1/area-map'));
+  const coordinator = inTurn(coordinators);
+  const known = await untilSettled('reading the area map', signal, () => coordinator().get('/v1/area-map'));
   const areaMap = buildAreaMap(areaMapView.parse(known).areas);
   const areas: Area[] = [];
   let made = 0;
@@ -111,12 +112,27 @@ export function placeCell(place: Place): string {
   return cell;
 }
 
-async function createArea(coordinator: HttpEndpoint, area: PlannedArea, signal: AbortSignal): Promise<ShardNumber> {
+async function createArea(
+  coordinator: () => HttpEndpoint,
+  area: PlannedArea,
+  signal: AbortSignal,
+): Promise<ShardNumber> {
   const body: CreateAreaRequest = { name: area.name, cells: [area.cell] };
   const made = await untilSettled(`making area ${area.name}`, signal, () =>
-    coordinator.post('/ops/v1/areas', {}, JSON.stringify(body)),
+    coordinator().post('/ops/v1/areas', {}, JSON.stringify(body)),
   );
   return createdArea.parse(made).shard;
+}
+
+/** Another one for each try: only the one that leads makes areas, and which that is changes. */
+function inTurn(endpoints: readonly HttpEndpoint[]): () => HttpEndpoint {
+  let asked = 0;
+  return () => {
+    const endpoint = endpoints[asked % endpoints.length];
+    if (endpoint === undefined) throw new SetUpFault('the cluster has no coordinator');
+    asked += 1;
+    return endpoint;
+  };
 }
 
 function compare(one: string, other: string): number {

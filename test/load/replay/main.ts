@@ -95,9 +95,9 @@ async function replay(
   const runId = randomUUID().slice(0, 8);
   const startedAt = new Date();
   const router = new HttpEndpoint(addresses.routerUrl, concurrency);
-  const coordinator = new HttpEndpoint(addresses.coordinatorUrl, 1);
+  const coordinators = addresses.coordinatorUrls.map((url) => new HttpEndpoint(url, 1));
   try {
-    const { areas, storeIds } = await setUp(router, coordinator, days, concurrency, signal);
+    const { areas, storeIds } = await setUp(router, coordinators, days, concurrency, signal);
     const dayStartsAtMs = Math.floor(startedAt.getTime() / DAY_MS) * DAY_MS;
     const requests = orderRequests(ordersByPlacement(days), storeIds, runId, dayStartsAtMs);
     const record = new PlacementRecord();
@@ -145,20 +145,20 @@ async function replay(
       interrupted: signal.aborted,
     };
   } finally {
-    await Promise.all([router.close(), coordinator.close()]);
+    await Promise.all([router, ...coordinators].map((endpoint) => endpoint.close()));
   }
 }
 
 /** Areas, stores and couriers: all that must be there before the first order. */
 async function setUp(
   router: HttpEndpoint,
-  coordinator: HttpEndpoint,
+  coordinators: readonly HttpEndpoint[],
   days: readonly CityDay[],
   concurrency: number,
   signal: AbortSignal,
 ): Promise<{ areas: Area[]; storeIds: StoreIds }> {
   const planned = planAreas(days);
-  const { areas, made } = await createAreas(coordinator, planned, signal);
+  const { areas, made } = await createAreas(coordinators, planned, signal);
   await waitForRouter(router, areas, signal);
   say(`areas ${areas.length}, of which ${made} new: served by the router`);
 

@@ -165,7 +165,8 @@ export class LiveTable {
     const others = new AbortController();
     try {
       await Promise.any(asked).catch((error: unknown) => {
-        throw new Error('no coordinator could be asked', { cause: error });
+        const reasons = error instanceof AggregateError ? error.errors.map(String).join('; ') : String(error);
+        throw new Error(`no coordinator could be asked: ${reasons === '' ? 'all are being asked' : reasons}`);
       });
       await Promise.race([
         Promise.allSettled(asked),

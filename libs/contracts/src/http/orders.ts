@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { idField, instantField, placeField, textField, versionField } from '../fields.js';
 import { type RouteContract, TAGGED_PROBLEMS, WRITE_PROBLEMS } from './route.js';
 
-/** placed → accepted → assigned → picked-up → delivered, or cancelled. Only `placed` is reached so far. */
+/** placed → accepted → assigned → picked-up → delivered, or cancelled. Couriers come with dispatch: nothing reaches `assigned` yet. */
 export const ORDER_STATUSES = ['placed', 'accepted', 'assigned', 'picked-up', 'delivered', 'cancelled'] as const;
 export type OrderStatus = (typeof ORDER_STATUSES)[number];
 

@@ -52,7 +52,7 @@ export const getRouting = {
   summary: 'The whole routing table; ETag and 304',
   isTagged: false,
   answers: { 200: { description: 'Snapshot', body: routingSnapshot } },
-  problems: ['no-majority'],
+  problems: ['no-majority', 'routing-unknown'],
 } as const satisfies RouteContract;
 
 /**
@@ -73,7 +73,7 @@ export const getAreaMap = {
   summary: 'Which cells belong to which shard; ETag and 304',
   isTagged: false,
   answers: { 200: { description: 'Snapshot', body: areaMapView } },
-  problems: ['no-majority'],
+  problems: ['no-majority', 'routing-unknown'],
 } as const satisfies RouteContract;
 
 export const createArea = {
