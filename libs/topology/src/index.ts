@@ -56,6 +56,38 @@ export {
 } from './ownership.js';
 export { nextHandoverStep, type HandoverShard, type HandoverStep } from './handover.js';
 export {
+  adoptedRecord,
+  changeRecord,
+  nextAddStep,
+  nextDropStep,
+  settingCovers,
+  type AddFacts,
+  type InSyncChange,
+  type InSyncCopy,
+  type InSyncRecord,
+  type InSyncStep,
+  type InSyncVersion,
+} from './in-sync-record.js';
+export {
+  chooseHeir,
+  handoverBlockers,
+  zonesToApplyTheCut,
+  type HandoverBlocker,
+  type HandoverFacts,
+  type SealedZone,
+} from './heir.js';
+export { mayThawOwner, nextRejoinStep, type RejoinFacts, type RejoinStep } from './rejoin.js';
+export {
+  compareStamps,
+  judgeHealing,
+  judgeIncoming,
+  type ApplyVerdict,
+  type HealedRow,
+  type HealingVerdict,
+  type IncomingRow,
+  type RowStamp,
+} from './apply-guard.js';
+export {
   compareEntries,
   emptyTable,
   entryOfRow,
