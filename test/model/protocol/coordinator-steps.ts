@@ -316,6 +316,13 @@ function freezing(world: World, self: number, options: Options, emit: Emit<World
 
 function judging(world: World, self: number, options: Options, emit: Emit<World>): void {
   const { move } = world;
+  if (!move.isRunning) {
+    // What was finished belonged to a move that has ended.
+    const draft = draftOf(world);
+    put(draft, self, { ...STANDBY, term: coordinatorOf(world, self).term, stage: 'leading' });
+    emit(draft, 'step', () => `${coordinatorName(self)} has no move to carry on`);
+    return;
+  }
   const { isBack } = coordinatorOf(world, self);
   const shard = {
     shard: SHARD,

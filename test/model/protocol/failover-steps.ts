@@ -15,7 +15,6 @@ import {
   moveName,
   nameOf,
   recordOf,
-  stampOf,
   type ControlCall,
   type World,
   zoneNamed,
@@ -125,11 +124,11 @@ export function prepare(world: World, self: number, options: Options, emit: Emit
   emit(draft, 'step', () => `${coordinatorName(self)} proposes zone ${nameOf(heir)}`);
 }
 
-/** It has sealed the old owner off too, and has every row of the heir. */
+/**
+ * It has sealed the old owner off too, and has the rows of the heir, no fewer and no more: one that sealed late may hold
+ * what the heir never had, and nobody heals a member.
+ */
 function isGood(world: World, zone: number, heir: number, sealed: number): boolean {
   const { rows } = zoneOf(world, zone);
-  return (
-    (sealed & bit(zone)) !== 0 &&
-    zoneOf(world, heir).rows.every((row, write) => stampOf(at(rows, write)) >= stampOf(row))
-  );
+  return (sealed & bit(zone)) !== 0 && zoneOf(world, heir).rows.every((row, write) => at(rows, write) === row);
 }

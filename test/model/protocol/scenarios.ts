@@ -295,7 +295,6 @@ function allSteps(world: World, scenario: Scenario, rules: Rules, isRecovering: 
   streamSteps(world, rules, emit);
   settingSteps(world, emit);
   writerSteps(world, rules, !isRecovering, emit);
-  if (isRecovering && world.coordinators.length === 0) return agentSteps(world, rules, isRecovering, emit);
   coordinatorSteps(world, options, emit);
   agentSteps(world, rules, isRecovering, emit);
   if (scenario.doesHeal === true || isRecovering) healSteps(world, rules, emit);

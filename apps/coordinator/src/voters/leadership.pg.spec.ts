@@ -148,7 +148,7 @@ describe('a second coordinator', () => {
     await untilLeads(y, TAKE_OVER);
 
     expect(y.leadership.leader).toEqual({ coordinator: 'y', term: 2, isThisOne: true });
-    expect(y.told).toEqual([{ number: 2, coordinator: 'y' }]);
+    await expect.poll(() => y.told).toEqual([{ number: 2, coordinator: 'y' }]);
   });
 
   it('does not take a leader for dead that one voter hears nothing of', async () => {
