@@ -89,7 +89,7 @@ describe('the first coordinator', () => {
 
     expect(x.leadership.requireLead()).toEqual({ number: 1, coordinator: 'x' });
     expect(x.leadership.leader).toEqual({ coordinator: 'x', term: 1, isThisOne: true });
-    expect(x.told).toEqual([{ number: 1, coordinator: 'x' }]);
+    await expect.poll(() => x.told).toEqual([{ number: 1, coordinator: 'x' }]);
     await expect.poll(() => x.readiness.isReady, PATIENT).toBe(true);
   });
 
