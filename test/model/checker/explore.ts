@@ -115,7 +115,7 @@ export function walkAtRandom<State>(model: Model<State>, bounds: WalkBounds, ran
 }
 
 /** Follows the numbered choices from the start and tells what happens, as sentences. */
-export function tell<State>(model: Model<State>, path: readonly number[], breach: string): Violation {
+function tell<State>(model: Model<State>, path: readonly number[], breach: string): Violation {
   const story: string[] = [];
   let state = model.initial;
   for (const taken of path) {

@@ -278,7 +278,10 @@ function cutOf(
 
 /** Keeps both records as they are, and asks again what the move was planned from. */
 function freezing(world: World, self: number, options: Options, emit: Emit<World>): void {
-  if (!holdsMajority(world, self, options)) return stepDown(world, self, emit);
+  if (!holdsMajority(world, self, options)) {
+    stepDown(world, self, emit);
+    return;
+  }
   const { rules } = options;
   const { from, to, id, kind } = world.move;
   const draft = draftOf(world);
@@ -558,7 +561,10 @@ function ending(world: World, self: number, options: Options, emit: Emit<World>)
     callEach(world, self, maskOfZones(sealing), callOf, options, () => undefined, emit);
     return;
   }
-  if (!holdsMajority(world, self, options)) return stepDown(world, self, emit);
+  if (!holdsMajority(world, self, options)) {
+    stepDown(world, self, emit);
+    return;
+  }
   const draft = draftOf(world);
   for (const zone of ZONES) {
     if (zone === move.from && hasMovedOff && rules['thaw-knows-the-epoch']) continue;

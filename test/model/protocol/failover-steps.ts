@@ -79,7 +79,10 @@ export function prepare(world: World, self: number, options: Options, emit: Emit
   const { owner: heir, done, term } = coordinatorOf(world, self);
   const by = moveName(id);
   const record = recordOf(world, heir);
-  if (!holdsMajority(world, self, options)) return stepDown(world, self, emit);
+  if (!holdsMajority(world, self, options)) {
+    stepDown(world, self, emit);
+    return;
+  }
   if (rules['freeze-the-heir'] && !record.frozenBy.includes(by)) {
     const draft = draftOf(world);
     changeByMove(draft, heir, { kind: 'freeze', by });
@@ -93,7 +96,10 @@ export function prepare(world: World, self: number, options: Options, emit: Emit
     emit(draft, 'step', () => `${coordinatorName(self)} takes zone ${nameOf(zone)} out of the record of the heir`);
   };
   const members = maskOf(record.members);
-  if (rules['owner-leaves-heirs-record'] && (members & bit(from)) !== 0) return drop(from);
+  if (rules['owner-leaves-heirs-record'] && (members & bit(from)) !== 0) {
+    drop(from);
+    return;
+  }
   const lacking = rules['heal-members-of-the-heir']
     ? zonesOf(members & ~bit(from)).filter((zone) => !isGood(world, zone, heir, done))
     : [];

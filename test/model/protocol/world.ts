@@ -123,10 +123,10 @@ export type Coordinator = {
 };
 
 export type MoveKind = 'none' | 'handover' | 'failover';
-export type Move = { id: number; kind: MoveKind; from: number; to: number; epoch: number; isRunning: boolean };
+type Move = { id: number; kind: MoveKind; from: number; to: number; epoch: number; isRunning: boolean };
 
 /** A control call that was sent and has not arrived. */
-export type LateCall = { voter: number; call: ControlCall };
+type LateCall = { voter: number; call: ControlCall };
 export type ControlCall =
   | { kind: 'intend'; term: TermCode; epoch: number; owner: number; heir: number; move: number }
   | { kind: 'fence'; term: TermCode; epoch: number; owner: number; heir: number; move: number }
