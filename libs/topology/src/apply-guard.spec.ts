@@ -88,6 +88,11 @@ describe('a row of a zone that is healed', () => {
       { owners: at(2, 1), local: at(2, 9), ownerEpoch: 3 },
       'receipt-and-take',
     ],
+    [
+      'of an older epoch whose version the owner has passed in a later one is a tail',
+      { owners: at(2, 4), local: at(1, 9), ownerEpoch: 3 },
+      'receipt-and-take',
+    ],
     ['that nobody has is nothing', { owners: undefined, local: undefined, ownerEpoch: 3 }, 'keep'],
   ])('%s', (_what, row, verdict) => {
     expect(judgeHealing(row)).toBe(verdict);

@@ -56,7 +56,9 @@ export type HealingVerdict = 'keep' | 'take' | 'receipt' | 'receipt-and-take';
  *
  * A local row of the owner's own epoch has come through the owner's stream: by age, as the guard. One of an older epoch
  * that differs is a tail, whatever its version says: a deposed owner may have raised the version of a row and told
- * nobody, and by age alone such a row would stay, and the comparison fail, for ever.
+ * nobody, and by age alone such a row would stay, and the comparison fail, for ever. A version that the owner has passed
+ * in a later epoch was claimed twice: the older claim is a tail too. Rows of one age with different contents are damage,
+ * which the database settles for the owner, with a receipt; ages say nothing about it.
  */
 export function judgeHealing({ owners, local, ownerEpoch }: HealedRow): HealingVerdict {
   if (local === undefined) return owners === undefined ? 'keep' : 'take';
@@ -64,5 +66,7 @@ export function judgeHealing({ owners, local, ownerEpoch }: HealedRow): HealingV
   if (owners === undefined) return isFromOwner ? 'keep' : 'receipt';
   const age = compareStamps(local, owners);
   if (age === 0 || (age > 0 && isFromOwner)) return 'keep';
-  return age > 0 ? 'receipt-and-take' : 'take';
+  // The owner has passed that version in a later epoch: whoever wrote it here was deposed by then.
+  const isClaimedTwice = local.epoch < owners.epoch && local.version >= owners.version;
+  return age > 0 || isClaimedTwice ? 'receipt-and-take' : 'take';
 }

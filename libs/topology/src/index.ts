@@ -69,6 +69,13 @@ export {
   type InSyncVersion,
 } from './in-sync-record.js';
 export {
+  InSyncRegister,
+  InSyncRegisterFault,
+  type InSyncOutcome,
+  type InSyncPromise,
+  type InSyncVoter,
+} from './in-sync-register.js';
+export {
   chooseHeir,
   handoverBlockers,
   zonesToApplyTheCut,
