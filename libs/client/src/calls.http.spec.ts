@@ -186,6 +186,27 @@ describe('a refusal is treated by its rule', () => {
     expect(world.cluster.effects.size).toBe(1);
   });
 
+  it('423 order-held: asked again after Retry-After with the same key, and done when the hold ends', async () => {
+    const client = await world.readyClient({ random: () => 0.01 });
+    const order = await client.orders.place(orderAt(1));
+    const before = world.called.length;
+    for (const router of world.routers) router.nextAnswers.push(refuseAs('order-held', { 'retry-after': '1' }));
+    expect(await client.orders.accept(order.id)).toMatchObject({ id: order.id, status: 'accepted' });
+    expect(world.called.length - before).toBeGreaterThan(1);
+    expect(new Set(keys()).size).toBe(2);
+  });
+
+  it('423 order-held to the end: nothing was done, and the app is told why and since when', async () => {
+    const client = await world.readyClient({ deadlineMs: 300 });
+    const hold = { reason: 'declared-loss', since: '2026-11-22T19:30:00.000Z' };
+    for (const router of world.routers) {
+      router.answer = refuseWith({ code: 'order-held', ...PROBLEMS['order-held'], ...hold });
+    }
+    const problem = await problemOf(client.orders.cancel(freshId('order', 1)));
+    expect(problem).toMatchObject({ code: 'deadline-exceeded', isOutcomeUnknown: false });
+    expect(problem.cause).toMatchObject({ code: 'order-held', retry: 'same-request-later', facts: hold });
+  });
+
   it('every router is asked again after a pause, not only the first one', async () => {
     const client = await world.readyClient({ random: () => 0.1 });
     world.a.answer = refuseAs('overloaded');

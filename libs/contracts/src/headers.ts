@@ -28,3 +28,12 @@ export const TABLE_VERSION_HEADER = 'borough-table-version';
 /** A router's name and what it has held, on its polls of a coordinator: a report without NATS. */
 export const ROUTER_ID_HEADER = 'borough-router';
 export const HELD_REQUESTS_HEADER = 'borough-held-requests';
+
+/**
+ * Set by a router, never by a client: `true` when every zone that answers says `zone-not-current`. A zone then answers a
+ * read with what it has, and says how old that may be.
+ */
+export const ALLOW_STALE_HEADER = 'allow-stale';
+
+/** On such an answer: for how many ms the zone has not known whether it is current. */
+export const STALE_MS_HEADER = 'borough-stale-ms';

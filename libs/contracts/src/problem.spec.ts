@@ -14,6 +14,7 @@ const RULES_OF_STATUS: Readonly<Record<number, readonly RetryRule[]>> = {
   // The state of things refuses: which state decides.
   409: ['never', 'refresh-routing-then-retry', 'same-request-later'],
   421: ['refresh-routing-then-retry'],
+  423: ['same-request-later'],
   // Our fault, or not yet known: never final.
   500: ['same-request-later'],
   503: ['same-request-later'],

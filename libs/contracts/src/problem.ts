@@ -48,6 +48,8 @@ export const PROBLEMS = {
   'zone-not-found': { status: 404, title: 'There is no such zone', retry: 'never' },
   'shard-not-found': { status: 404, title: 'There is no such shard', retry: 'never' },
   'move-not-found': { status: 404, title: 'There is no such move', retry: 'never' },
+  'receipt-not-found': { status: 404, title: 'There is no such receipt', retry: 'never' },
+  'audit-not-found': { status: 404, title: 'There is no such audit', retry: 'never' },
 
   // What can never be right as it stands.
   'validation-failed': { status: 422, title: 'The body does not fit its schema', retry: 'never' },
@@ -60,6 +62,7 @@ export const PROBLEMS = {
 
   // What the state of things refuses.
   'illegal-transition': { status: 409, title: 'The order takes no such change in its state', retry: 'never' },
+  'order-not-held': { status: 409, title: 'The order is not held after a declared loss', retry: 'never' },
   'area-overlaps': { status: 409, title: 'Another area has some of these cells', retry: 'never' },
   'area-name-taken': { status: 409, title: 'Another area has this name', retry: 'never' },
   'no-free-shard': { status: 409, title: 'Every shard number is in use', retry: 'never' },
@@ -67,6 +70,11 @@ export const PROBLEMS = {
   'move-blocked': { status: 409, title: 'A check of the plan did not pass', retry: 'never' },
   'nothing-to-move': { status: 409, title: 'Everything is where it was asked to go', retry: 'never' },
   'move-ended': { status: 409, title: 'The move has ended', retry: 'never' },
+  'no-recorded-member': {
+    status: 409,
+    title: 'No zone that is known to hold everything can be reached',
+    retry: 'same-request-later',
+  },
   'stale-epoch': { status: 409, title: 'The shard has a newer owner', retry: 'refresh-routing-then-retry' },
   'stale-term': { status: 409, title: 'A later term has been promised', retry: 'same-request-later' },
   // Zones only; a proxy may not say 421 of its own accord (RFC 9110, 15.5.20).
@@ -74,8 +82,12 @@ export const PROBLEMS = {
 
   // What may be better in a moment.
   'shard-moving': { status: 503, title: 'The shard is moving', retry: 'same-request-later' },
+  // After a failover, until every router knows the new owner: nobody changes an order that began before it.
+  'order-held': { status: 423, title: 'The order is held after a failover', retry: 'same-request-later' },
   'shard-unsettled': { status: 503, title: 'The owner of the shard is being settled', retry: 'same-request-later' },
   'zone-starting': { status: 503, title: 'The zone does not take writes yet', retry: 'same-request-later' },
+  // It has not heard from a majority for too long: what it would show may be old.
+  'zone-not-current': { status: 503, title: 'The zone cannot tell whether it is current', retry: 'same-request-later' },
   'zone-unavailable': { status: 503, title: 'The zone cannot be reached', retry: 'same-request-later' },
   'routing-unknown': { status: 503, title: 'No routing table has been received yet', retry: 'same-request-later' },
   'no-majority': { status: 503, title: 'A majority of voters cannot be reached', retry: 'same-request-later' },

@@ -1,35 +1,57 @@
 import {
   abortMove,
   areaMapView,
+  auditList,
   auditPage,
+  auditView,
+  cancelAudit,
   createArea,
+  createAudit,
   createdArea,
   createMove,
   getAreaMap,
+  getAudit,
   getAuditLog,
   getMove,
+  getReceipt,
   getRouting,
   getShards,
   getZones,
+  heldOrdersView,
   IDEMPOTENCY_KEY_HEADER,
+  listAudits,
+  listHeldOrders,
   listMoves,
+  listReceipts,
   movePage,
   movePlan,
   moveView,
+  receiptPage,
+  releasedOrder,
+  releaseHeldOrder,
   routingSnapshot,
   shardsView,
+  wholeReceipt,
   zonesView,
   type AbortMoveRequest,
   type AreaMapView,
+  type AuditList,
   type AuditPage,
+  type AuditView,
   type CreateAreaRequest,
+  type CreateAuditRequest,
   type CreatedArea,
   type CreateMoveRequest,
+  type HeldOrdersView,
   type MovePage,
   type MovePlan,
   type MoveView,
+  type ReceiptPage,
+  type ReleasedOrder,
+  type ReleaseOrderRequest,
   type RoutingSnapshot,
   type ShardsView,
+  type WholeReceipt,
   type ZonesView,
 } from '@borough/contracts';
 import { v4 } from 'uuid';
@@ -188,6 +210,72 @@ export class OpsClient {
    */
   getAuditLog(page: { limit?: number | undefined; before?: string | undefined } = {}, options: CallOptions = {}) {
     return this.#get(`${getAuditLog.path}${queryOf(page)}`, auditPage, options) satisfies Promise<AuditPage>;
+  }
+
+  /**
+   * Orders that take no change since a failover or a declared loss, the longest held first.
+   *
+   * @param page `limit` 1 to 500, by default 50
+   */
+  listHeldOrders(page: { limit?: number | undefined } = {}, options: CallOptions = {}): Promise<HeldOrdersView> {
+    return this.#get(`${listHeldOrders.path}${queryOf(page)}`, heldOrdersView, options);
+  }
+
+  /**
+   * Lets an order be changed again that is held after a declared loss. Repeating it is refused as
+   * `order-not-held`, also where the first answer was lost on its way: the order is free then.
+   *
+   * @throws OpsRefused among others `order-not-found`, `order-not-held`
+   */
+  releaseOrder(orderId: string, request: ReleaseOrderRequest, options: WriteOptions = {}): Promise<ReleasedOrder> {
+    return this.#post(pathOf(releaseHeldOrder.path, { orderId }), request, releasedOrder, options);
+  }
+
+  /**
+   * One page of the rows that deposed owners had written and nobody was told of, the newest first.
+   *
+   * @param page `limit` 1 to 500, by default 50; `before`: the `next` of the page before, of the same filter
+   */
+  listReceipts(
+    page: {
+      zone?: string | undefined;
+      table?: string | undefined;
+      shard?: number | undefined;
+      limit?: number | undefined;
+      before?: string | undefined;
+    } = {},
+    options: CallOptions = {},
+  ): Promise<ReceiptPage> {
+    return this.#get(`${listReceipts.path}${queryOf(page)}`, receiptPage, options);
+  }
+
+  /** One receipt, with the row as it stood and the row in its place. @throws OpsRefused `receipt-not-found` */
+  getReceipt(zone: string, id: number, options: CallOptions = {}): Promise<WholeReceipt> {
+    return this.#get(pathOf(getReceipt.path, { zone, id: `${id}` }), wholeReceipt, options);
+  }
+
+  /**
+   * Begins an audit. Repeating it with the same `auditId` begins nothing anew.
+   *
+   * @throws OpsRefused among others `zone-not-found`
+   */
+  beginAudit(request: CreateAuditRequest, options: CallOptions = {}): Promise<AuditView> {
+    return this.#post(createAudit.path, { auditId: this.#newKey(), ...request }, auditView, options);
+  }
+
+  /** Audits, the newest first. @param page `limit` 1 to 50, by default 20 */
+  listAudits(page: { limit?: number | undefined } = {}, options: CallOptions = {}): Promise<AuditList> {
+    return this.#get(`${listAudits.path}${queryOf(page)}`, auditList, options);
+  }
+
+  /** How far an audit is, and what it found. @throws OpsRefused `audit-not-found` */
+  getAudit(auditId: string, options: CallOptions = {}): Promise<AuditView> {
+    return this.#get(pathOf(getAudit.path, { auditId }), auditView, options);
+  }
+
+  /** Ends an audit with what it has found so far. @throws OpsRefused `audit-not-found` */
+  cancelAudit(auditId: string, options: CallOptions = {}): Promise<AuditView> {
+    return this.#post(pathOf(cancelAudit.path, { auditId }), {}, auditView, options);
   }
 
   /** Adds an area with a shard of its own; the same name and cells again give the same area. */

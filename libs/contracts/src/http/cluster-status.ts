@@ -3,10 +3,58 @@ import { type RouteContract } from './route.js';
 import { moveIdField } from './moves.js';
 import { routingEntry, zoneIdField } from './routing.js';
 
+/** How the changes of another zone come in; anything but `streaming` and `sealed` is shown red. */
+export const LINK_STATES = ['streaming', 'behind', 'stopped', 'failing', 'sealed', 'slot-lost', 'missing'] as const;
+
+/** One direction of replication, as the zone that takes it in sees it. */
+export const linkStatus = z.strictObject({
+  from: zoneIdField,
+  state: z.enum(LINK_STATES),
+  /** Of the publisher's log, not yet applied here, in bytes; absent while the publisher does not answer. */
+  lagBytes: z.number().min(0).optional(),
+  /** Age of the newest beat of the publisher that was applied here, in ms. */
+  beatAgeMs: z.number().min(0).optional(),
+  /** Since the server's statistics began: changes that could not be applied, and rows that met another one of their key. */
+  applyErrors: z.int().min(0),
+  conflicts: z.int().min(0),
+  /** How much more log the publisher keeps for this link before it gives the link up, in bytes; absent where unbounded. */
+  logLeftBytes: z.number().min(0).optional(),
+});
+export type LinkStatus = z.infer<typeof linkStatus>;
+
+/** A zone takes over rows of another: after its disk was lost, or on its way back. */
+export const healingProgress = z.strictObject({
+  from: zoneIdField,
+  /** Rows gone through, of about so many. */
+  rowsDone: z.int().min(0),
+  rowsTotal: z.int().min(0),
+  /** Rows written here, and rows kept as receipts. */
+  taken: z.int().min(0),
+  receipts: z.int().min(0),
+});
+export type HealingProgress = z.infer<typeof healingProgress>;
+
+/** What came of the last audit of a zone's copies. */
+export const auditSummary = z.strictObject({
+  auditId: z.uuid(),
+  endedAt: z.iso.datetime(),
+  /** How long ago, in ms. */
+  ageMs: z.number().min(0),
+  rowsCompared: z.int().min(0),
+  differing: z.int().min(0),
+  /** Rows that moved all the time, or whose stream is stuck. */
+  undecided: z.int().min(0),
+  /** Why it did not come to its end. */
+  problem: z.string().optional(),
+});
+export type AuditSummary = z.infer<typeof auditSummary>;
+
 export const zoneStatus = z.strictObject({
   zone: zoneIdField,
   /** Its database answers the coordinator. */
   isDatabaseReachable: z.boolean(),
+  /** It has a say: its disk is not new, or it has learnt again what was voted. Absent when its database does not answer. */
+  isVoting: z.boolean().optional(),
   /** Its API says that it is ready; absent where the coordinator was given no address of it. */
   isApiReady: z.boolean().optional(),
   /** Shards it owns, in whatever state. */
@@ -15,10 +63,24 @@ export const zoneStatus = z.strictObject({
   waitsFor: z.array(zoneIdField).optional(),
   /** It waits for no other zone: what it acknowledges is nowhere else. Shown red. */
   isSolo: z.boolean().optional(),
-  /** Moves that keep its in-sync set as it is. */
+  /** How it looks to the coordinator that leads, like `healthy`, `database-down`, `database-silent`, `api-down`, `cut-off`. */
+  health: z.string().optional(),
+  /** Its in-sync record: whom it must wait for, as a majority knows. Absent while no majority answers. */
+  recordedMembers: z.array(zoneIdField).optional(),
+  /** Zones that take in nothing of it any more: it was left by a failover and has not rejoined. */
+  sealedOffBy: z.array(zoneIdField).optional(),
+  /** Moves that keep its in-sync record as it is. */
   frozenBy: z.array(moveIdField).optional(),
   /** How much of its log each other zone has not applied, in bytes. */
   behindBytes: z.record(zoneIdField, z.int().min(0)).optional(),
+  /** How the changes of each other zone come in. */
+  links: z.array(linkStatus).optional(),
+  /** Present while it takes over rows. */
+  healing: z.array(healingProgress).optional(),
+  /** Of what it holds of other zones' shards. */
+  lastAudit: auditSummary.optional(),
+  /** On its way back after a failover: what that waits for, in words. */
+  rejoinWaitsFor: z.string().optional(),
   /** In words for people; empty when all is well. */
   problems: z.array(z.string()),
 });

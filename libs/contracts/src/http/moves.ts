@@ -23,6 +23,16 @@ export const moveTarget = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('drain'), zone: zoneIdField, to: zoneIdField.optional() }),
   /** Back to a zone what the last drain of it moved away, and nobody moved on since. */
   z.strictObject({ kind: z.literal('undrain'), zone: zoneIdField }),
+  /** Everything a zone owns, though its database may not answer: to the recorded member that has the most of its log. */
+  z.strictObject({
+    kind: z.literal('failover'),
+    zone: zoneIdField,
+    /**
+     * Somebody accepts that writes are lost which the zone acknowledged and no zone that answers has: then any zone may be
+     * the heir, and the orders in process are held until each was looked at. Never asked for by a policy.
+     */
+    declareLost: z.literal(true).optional(),
+  }),
 ]);
 export type MoveTarget = z.infer<typeof moveTarget>;
 
@@ -70,8 +80,17 @@ export const movePlan = z.strictObject({
 });
 export type MovePlan = z.infer<typeof movePlan>;
 
-/** waiting → intended → fenced → accepted → moved; or reverted (the old owner serves again, at a new epoch), or kept (never begun). */
-export const MOVE_SHARD_STATES = ['waiting', 'intended', 'fenced', 'accepted', 'moved', 'reverted', 'kept'] as const;
+/** waiting → intended → fenced (or, of an owner that does not answer, sealed off) → accepted → moved; or reverted (the old owner serves again, at a new epoch), or kept (never begun). */
+export const MOVE_SHARD_STATES = [
+  'waiting',
+  'intended',
+  'fenced',
+  'sealed',
+  'accepted',
+  'moved',
+  'reverted',
+  'kept',
+] as const;
 
 export const moveShard = z.strictObject({
   shard: shardField,
@@ -81,6 +100,8 @@ export const moveShard = z.strictObject({
   /** The epoch the plan found; the move ends it. */
   epoch: z.int().min(1),
   state: z.enum(MOVE_SHARD_STATES),
+  /** The old owner did not answer and was sealed off: it has to rejoin. */
+  sealedOff: z.boolean().optional(),
   /** From the moment writes could first be refused or held until the new owner was told to routers, in ms. */
   pauseMs: z.number().min(0).optional(),
   /** When the fence stood, and when the new (or old) owner could write again, by the coordinator's clock. */
@@ -95,7 +116,7 @@ export type MoveOutcome = (typeof MOVE_OUTCOMES)[number];
 
 export const moveView = z.strictObject({
   moveId: moveIdField,
-  kind: z.literal('handover'),
+  kind: z.enum(['handover', 'failover']),
   target: moveTarget,
   why: z.string(),
   requestedBy: z.string(),
@@ -110,6 +131,11 @@ export const moveView = z.strictObject({
   problem: z.string().optional(),
   plan: movePlan,
   shards: z.array(moveShard),
+  /** Of a failover: what was seen of the zone when it began, and how long that took from the first sign, in ms. */
+  seen: z.string().optional(),
+  detectedInMs: z.number().min(0).optional(),
+  /** Of a failover: since when the zone that was left is a full member again; until then it is no heir and no member. */
+  rejoinedAt: z.iso.datetime().optional(),
   /** Over the shards that moved. */
   pauseMs: z.strictObject({ p50: z.number(), p99: z.number(), max: z.number() }).optional(),
   /** Routers that did not report the new table within the bound; they learn it later, and are refused until then. */

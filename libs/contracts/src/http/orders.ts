@@ -22,6 +22,13 @@ export const placeOrderRequest = z.strictObject({
 });
 export type PlaceOrderRequest = z.infer<typeof placeOrderRequest>;
 
+/** Why an order takes no change just now, and since when. */
+export const orderHold = z.strictObject({
+  reason: z.enum(['failover', 'declared-loss']),
+  since: z.iso.datetime(),
+});
+export type OrderHold = z.infer<typeof orderHold>;
+
 export const orderView = z.strictObject({
   id: idField('order'),
   storeId: idField('store'),
@@ -34,6 +41,8 @@ export const orderView = z.strictObject({
   expectedDropOffAt: z.iso.datetime().optional(),
   placedAt: z.iso.datetime(),
   version: versionField,
+  /** Only while it is held. */
+  hold: orderHold.optional(),
 });
 export type OrderView = z.infer<typeof orderView>;
 
@@ -107,6 +116,7 @@ function orderChange<const Name extends string>(name: Name, summary: string) {
       'wrong-id-type',
       'order-not-found',
       'illegal-transition',
+      'order-held',
     ],
   } as const satisfies RouteContract;
 }

@@ -24,6 +24,7 @@ export const TAGGED_PROBLEMS = [
   'area-not-served',
   'routing-unknown',
   'zone-unavailable',
+  'zone-not-current',
   'hold-timeout',
   'hold-full',
   'overloaded',

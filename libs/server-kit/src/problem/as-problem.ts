@@ -10,6 +10,12 @@ const FASTIFY_PROBLEMS: Readonly<Record<string, (message: string) => Problem>> =
   FST_ERR_BAD_URL: () => new Problem('malformed-request', { detail: 'The path is not a valid URL path.' }),
 };
 
+/** Codes of a database that is not there: nothing has reached it. */
+const AWAY: ReadonlySet<string> = new Set(['ECONNREFUSED', '57P03']);
+
+/** What pg and its pool say when no connection could be made in time. */
+const NOT_CONNECTED = /timeout exceeded when trying to connect|due to connection timeout/;
+
 /** Nest turns some of Fastify's errors into exceptions of its own before a filter sees them. */
 const STATUS_PROBLEMS: Readonly<Record<number, ProblemCode>> = {
   404: 'route-not-found',
@@ -26,6 +32,8 @@ export function asProblem(error: unknown): Problem {
   const known = FASTIFY_PROBLEMS[codeOf(error)];
   if (known !== undefined) return known(error instanceof Error ? error.message : '');
   if (error instanceof HttpException) return fromHttpException(error);
+  if (AWAY.has(codeOf(error)) || (error instanceof Error && NOT_CONNECTED.test(error.message)))
+    return new Problem('zone-unavailable', { retryAfterSeconds: 1, cause: error });
   return new Problem('internal-error', { cause: error });
 }
 
