@@ -211,39 +211,34 @@ describe('ending writers', () => {
   });
 });
 
-describe('a freeze (M5)', () => {
-  it('stands per zone and move, may be repeated under a newer term, and each move thaws its own', async () => {
-    await call('freeze_in_sync', ONE, ['a', 'b'], 'mov_1');
-    await call('freeze_in_sync', ONE, ['b', 'c'], 'mov_2');
-    await call('freeze_in_sync', TWO, ['a', 'b'], 'mov_1');
-    expect(await freezes()).toEqual(['mov_1 a 2', 'mov_1 b 2', 'mov_2 b 1', 'mov_2 c 1']);
-    expect(await facts(['a'])).toMatchObject({ frozenBy: ['mov_1'] });
-
-    await call('thaw_in_sync', TWO, 'mov_1');
-    await call('thaw_in_sync', TWO, 'mov_1');
-    expect(await freezes()).toEqual(['mov_2 b 1', 'mov_2 c 1']);
-    expect(await facts(['a'])).toMatchObject({ frozenBy: [] });
+describe('a copy of an in-sync record (R1 to R3)', () => {
+  it('is promised to each ballot once, and to none that is lower', async () => {
+    expect(await promise(3)).toMatchObject({ is_granted: true, promised: 3, ballot: 0, members: [], version: 0 });
+    expect(await promise(3)).toMatchObject({ is_granted: false, promised: 3 });
+    expect(await promise(2)).toMatchObject({ is_granted: false, promised: 3 });
+    expect(await promise(5)).toMatchObject({ is_granted: true, promised: 5 });
   });
 
-  it('waits for a change of the set that is under way, and fails when that takes too long (T24)', async () => {
-    const agent = await connect(database.ownerUrl);
-    await agent.query('SELECT pg_advisory_lock(8, 2)');
-    await expect(call('freeze_in_sync', ONE, ['a'], 'mov_1')).rejects.toMatchObject({ code: '55P03' });
-    expect(await freezes()).toEqual([]);
-
-    const frozen = heard(call('freeze_in_sync', ONE, ['a'], 'mov_1'));
-    await lockWaits(1);
-    await agent.query('SELECT pg_advisory_unlock(8, 2)');
-    await frozen;
-    expect(await freezes()).toEqual(['mov_1 a 1']);
+  it('is taken from whoever has the highest promise, again and again, and from nobody below it', async () => {
+    await promise(5);
+    expect(await accept(4, ['b'])).toBe(false);
+    expect(await accept(5, ['b', 'c'])).toBe(true);
+    expect(await accept(5, ['b', 'c'])).toBe(true);
+    expect(await promise(6)).toMatchObject({ is_granted: true, ballot: 5, members: ['b', 'c'], frozen_by: ['mov_1'] });
+    expect(await accept(5, ['b'])).toBe(false);
   });
 
-  it('is ended without waiting for such a change: nothing is checked under it any more', async () => {
-    await call('freeze_in_sync', ONE, ['a'], 'mov_1');
-    const agent = await connect(database.ownerUrl);
-    await agent.query('SELECT pg_advisory_lock(8, 2)');
-    await call('thaw_in_sync', ONE, 'mov_1');
-    expect(await freezes()).toEqual([]);
+  it('may be taken where nothing was promised: the majority is elsewhere', async () => {
+    expect(await accept(7, ['b'])).toBe(true);
+    expect(await promise(7)).toMatchObject({ is_granted: false, promised: 7, ballot: 7, members: ['b'] });
+  });
+
+  it('is neither promised nor taken by a database that forgot what it said', async () => {
+    await database.query('UPDATE control.voter SET is_voting = false');
+    await expect(promise(1)).rejects.toMatchObject({ code: 'BR503' });
+    await expect(accept(1, ['b'])).rejects.toMatchObject({ code: 'BR503' });
+    await expect(call('promise_term', ONE)).rejects.toMatchObject({ code: 'BR503' });
+    await database.query('UPDATE control.voter SET is_voting = true');
   });
 });
 
@@ -298,7 +293,6 @@ describe('a look', () => {
       zone: 'a',
       waitsFor: [],
       behindBytes: {},
-      frozenBy: [],
       unguardedTables: [],
       closedTables: [],
     });
@@ -369,11 +363,13 @@ function records(): Promise<object[]> {
   return database.query('SELECT m.version, m.is_running, m.request_key, m.document, m.term_number FROM control.move m');
 }
 
-async function freezes(): Promise<string[]> {
-  const rows = await database.query<{ freeze: string }>(
-    "SELECT concat_ws(' ', f.move_id, f.zone, f.term_number) AS freeze FROM control.in_sync_freeze f ORDER BY 1",
-  );
-  return rows.map(({ freeze }) => freeze);
+async function promise(ballot: number): Promise<object | undefined> {
+  return (await coordinator.query<object>("SELECT * FROM control.promise_in_sync('a', $1)", [ballot])).rows[0];
+}
+
+async function accept(ballot: number, members: string[]): Promise<boolean | undefined> {
+  const sql = "SELECT control.accept_in_sync('a', $1, $2, 9, '{mov_1}') AS is_taken";
+  return (await coordinator.query<{ is_taken: boolean }>(sql, [ballot, members])).rows[0]?.is_taken;
 }
 
 async function facts(zones: string[]): Promise<object | undefined> {

@@ -44,6 +44,7 @@ beforeAll(async () => {
   clients.length = 0;
   await a.query("INSERT INTO control.zone (id) VALUES ('a')");
   await b.query("INSERT INTO control.zone (id) VALUES ('b')");
+  await Promise.all([a, b].map((zone) => zone.query('UPDATE control.voter SET is_voting = true')));
   for (const zone of [a, b])
     await zone.query('SELECT control.open_table(c.table_name::regclass) FROM control.closed_table c');
   // As the mesh makes it (links.ts): the slot first, and by itself.
@@ -86,13 +87,13 @@ describe('while a member is lost', () => {
       "promise_term(1, 'x')",
       "beat(1, 'x')",
       `put_move(1, 'x', 'mov_1', ${epoch}, true, NULL, '{}')`,
-      "freeze_in_sync(1, 'x', '{a}', 'mov_1')",
+      "promise_in_sync('a', 1)",
+      "accept_in_sync('a', 1, '{b}', 1, '{mov_1}')",
       `intend_move(1, 'x', ${SHARD}, ${epoch}, 'b', 'mov_1')`,
       `end_writers(1, 'x', ${SHARD})`,
       `fence_shard(1, 'x', ${SHARD}, ${epoch}, 'b', 'mov_1')`,
       `accept_ownership(1, 'x', ${SHARD}, ${epoch + 1}, 'a')`,
       `serve_ownership(1, 'x', ${SHARD}, ${epoch + 1}, 'a')`,
-      "thaw_in_sync(1, 'x', 'mov_1')",
       "put_area(1, 'x', 1, 'north', '{85283473fffffff}')",
     ];
     for (const step of steps) await session.query(`SELECT control.${step}`);

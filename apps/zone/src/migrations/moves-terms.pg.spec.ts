@@ -1,3 +1,5 @@
+import { newUuid } from '@borough/topology';
+import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createZoneDatabase, type ZoneDatabase } from '../../../../test/support/databases.js';
@@ -8,6 +10,9 @@ const ONE: Term = [1, 'x'];
 const TWO: Term = [2, 'x'];
 type Term = readonly [number, string];
 
+const ORDER = newUuid(SHARD, Date.now(), () => randomBytes(16));
+const AUDIT = newUuid(0, Date.now(), () => randomBytes(16));
+
 /**
  * Every function that takes a term, with what follows the term: a call that does something in the database below.
  * One that is added without a line here fails the first test.
@@ -17,16 +22,43 @@ const CALLS: Readonly<Record<string, readonly unknown[]>> = {
   serve_ownership: [SHARD, 3, 'a'],
   put_area: [FREE, 'north', ['85283473fffffff']],
   beat: [],
-  freeze_in_sync: [['a', 'b'], 'mov_1'],
-  thaw_in_sync: ['mov_0'],
   intend_move: [SHARD, 3, 'b', 'mov_1'],
   fence_shard: [SHARD, 3, 'b', 'mov_1'],
   end_writers: [SHARD],
   put_move: ['mov_1', 1, true, null, '{}'],
+  seal_zone: ['b', 'mov_1', [SHARD], [3]],
+  end_apply_workers: ['c', 10],
+  take_epochs: [[FREE], [1], ['b']],
+  pass_tail_and_unseal: ['b', 0],
+  serve_ownership_held: [SHARD, 3, 'a', 'mov_1', 'failover'],
+  release_holds: ['mov_1'],
+  release_order: [ORDER, 'ana', 'a test'],
+  seal_for_rejoin: ['c', 'mov_1'],
+  import_healed: ['{}'],
+  request_audit: [AUDIT, '{}', 'ana'],
+  cancel_audit: [AUDIT],
 };
 const NAMES = Object.keys(CALLS);
 /** What a coordinator may call besides, which changes nothing. */
-const LOOKS = ['wait_applied', 'zone_facts', 'in_process_orders'];
+const LOOKS = [
+  'wait_applied',
+  'zone_facts',
+  'in_process_orders',
+  'zone_look',
+  'applied_from',
+  'log_position',
+  'old_backends',
+  'is_healed',
+  'export_recent',
+  'held_orders',
+  'link_health',
+  'receipts',
+  'receipt_of',
+  'what_was_voted',
+  'audits',
+  'audit_of',
+  'zone_work',
+];
 
 let database: ZoneDatabase;
 let coordinator: pg.Client;
@@ -35,14 +67,24 @@ const clients: pg.Client[] = [];
 beforeAll(async () => {
   database = await createZoneDatabase();
   await database.claim('a');
+  await database.openTables();
+  await database.own(SHARD, { owner: 'a', epoch: 3 });
+  const place = `INSERT INTO orders (id, shard, epoch, customer_id, store_id, status, items, drop_off_latitude,
+                                     drop_off_longitude, placed_at)
+                 VALUES ($1, $2, 3, gen_random_uuid(), $1, 'placed', '[]', 1, 2, now())`;
+  await database.query(place, [ORDER, SHARD]);
 });
 
 beforeEach(async () => {
-  await database.query('TRUNCATE control.ownership, control.area, control.move, control.in_sync_freeze');
+  await database.query(
+    'TRUNCATE control.ownership, control.area, control.move, control.in_sync, control.seal, control.audit',
+  );
+  await database.query(
+    "INSERT INTO control.seal (zone, move_id, term_number, term_coordinator) VALUES ('c', 'mov_0', 1, 'x')",
+  );
   await database.query("UPDATE control.term SET number = 0, coordinator = ''");
   await database.query('UPDATE control.leader_pulse SET beats = 0');
   await database.own(SHARD, { owner: 'a', epoch: 3 });
-  await database.query("INSERT INTO control.in_sync_freeze VALUES ('a', 'mov_0', 1, 'x')");
   coordinator = await connect(database.controlUrl);
 });
 
@@ -166,7 +208,9 @@ describe('a control change never waits for another zone (O9, T15)', () => {
 
 describe('the coordinator’s role', () => {
   it('calls these functions, the looks, and a promise; no other function of ours', async () => {
-    expect(await callable('borough_control')).toEqual([...NAMES, ...LOOKS, 'promise_term'].sort());
+    expect(await callable('borough_control')).toEqual(
+      [...NAMES, ...LOOKS, 'promise_term', 'promise_in_sync', 'accept_in_sync', 'recent_digests'].sort(),
+    );
   });
 
   it('reads what voters know and no row of a customer, and writes to no table and column', async () => {
@@ -180,9 +224,12 @@ describe('the coordinator’s role', () => {
         WHERE c.relnamespace IN ('control'::regnamespace, 'public'::regnamespace) AND c.relkind IN ('r', 'p', 'v', 'm', 'S')`,
     );
     expect(rows[0]?.readable?.sort()).toEqual(
-      ['zone', 'term', 'ownership', 'area', 'leader_pulse', 'in_sync_freeze', 'move']
-        .map((table) => `control.${table}`)
-        .sort(),
+      [
+        ...['zone', 'term', 'ownership', 'area', 'leader_pulse', 'in_sync', 'move', 'voter', 'seal', 'healed'].map(
+          (table) => `control.${table}`,
+        ),
+        'zone_beats',
+      ].sort(),
     );
     expect(rows[0]?.writable).toBeNull();
   });
@@ -222,7 +269,7 @@ describe('the coordinator’s role', () => {
     for (const sql of [
       "UPDATE control.term SET number = 9, coordinator = 'z'",
       'UPDATE control.leader_pulse SET beats = 9',
-      'DELETE FROM control.in_sync_freeze',
+      'DELETE FROM control.in_sync',
       "INSERT INTO control.move VALUES ('m', 1, true, null, '{}', 1, 'x')",
       'SELECT * FROM orders',
       "SELECT control.open_table('orders')",
@@ -235,10 +282,11 @@ describe('the coordinator’s role', () => {
 });
 
 describe('other roles', () => {
-  it('call no control function', async () => {
+  it('call no control function but these', async () => {
     expect(await callable('borough_api')).toEqual(['begin_write']);
-    for (const role of ['borough_replication', 'borough_audit', 'public'])
-      expect(await callable(role), role).toEqual([]);
+    // The agent of another zone changes in-sync records, and a new disk asks what was voted.
+    expect(await callable('borough_replication')).toEqual(['accept_in_sync', 'promise_in_sync', 'what_was_voted']);
+    for (const role of ['borough_audit', 'public']) expect(await callable(role), role).toEqual([]);
   });
 
   it('are refused where they try all the same: the one that serves requests', async () => {
@@ -282,7 +330,7 @@ async function beats(): Promise<number | undefined> {
 /** All that control functions may change. */
 async function everything(): Promise<unknown[]> {
   const rows: unknown[] = [];
-  for (const table of ['term', 'ownership', 'area', 'leader_pulse', 'in_sync_freeze', 'move'])
+  for (const table of ['term', 'ownership', 'area', 'leader_pulse', 'in_sync', 'move', 'seal', 'audit'])
     rows.push(await database.query(`SELECT * FROM control.${table} ORDER BY 1`));
   return rows;
 }

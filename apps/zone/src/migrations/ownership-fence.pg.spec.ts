@@ -201,6 +201,7 @@ async function plantRowOf(shard: number, epoch: number): Promise<void> {
   const superuser = { query: database.query } as unknown as pg.Client;
   await insertStores(superuser, [{ shard, epoch }]);
   await database.query('ALTER TABLE stores ENABLE TRIGGER ALL');
+  await database.query('ALTER TABLE stores ENABLE REPLICA TRIGGER borough_guard');
   for (const trigger of ['inserted', 'updated', 'deleted', 'truncated']) {
     await database.query(`ALTER TABLE stores ENABLE ALWAYS TRIGGER borough_${trigger}`);
   }
