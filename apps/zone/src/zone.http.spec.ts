@@ -213,6 +213,24 @@ describe('changing an order', () => {
     await changed(post(`/v1/orders/${order.id}/accept`, {}));
   });
 
+  it('is refused while the order is held, which whoever reads it sees, and done when the hold ends (M8)', async () => {
+    const order = await created(post('/v1/orders', anOrder()));
+    await database.query(
+      `INSERT INTO shard_holds (shard, held_epoch, epoch, reason, move_id, since)
+       VALUES ($1, 4, 3, 'failover', 'mov_1', '2026-11-22T19:30:00.123Z')`,
+      [OURS],
+    );
+    const hold = { reason: 'failover', since: '2026-11-22T19:30:00.123Z' };
+    const answer = await post(`/v1/orders/${order.id}/accept`, {});
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([423, '1']);
+    expect(await answer.json()).toMatchObject({ code: 'order-held', retry: 'same-request-later', ...hold });
+    expect(await (await fetch(`${url}/v1/orders/${order.id}`)).json()).toEqual({ ...order, hold });
+    const list = await (await fetch(`${url}/v1/customers/${CUSTOMER}/orders?limit=1`)).json();
+    expect(list).toMatchObject({ orders: [{ id: order.id, hold }] });
+    await database.query('UPDATE shard_holds SET released_at = now()');
+    await changed(post(`/v1/orders/${order.id}/accept`, {}));
+  });
+
   it('tells an order that is not there from a wrong id, a wrong area and a wrong body', async () => {
     const order = await created(post('/v1/orders', anOrder()));
     const idIn = (shard: number): string =>

@@ -1,4 +1,4 @@
-import { ORDER_STATUSES } from '@borough/contracts';
+import { type OrderHold, orderHold, ORDER_STATUSES } from '@borough/contracts';
 import { Problem } from '@borough/server-kit';
 import { shardOfUuid, toId } from '@borough/topology';
 import { freshUuid } from '../http/new-uuid.js';
@@ -29,7 +29,21 @@ export function orderChange(
       occurredAt: new Date(),
     },
     refusal: (held) => (held === undefined ? orderNotFound(uuid) : illegalTransition(transition, held)),
+    heldBy: (hold) => orderHeld(uuid, hold),
   };
+}
+
+/** Seconds until another try is worth it: a failover's hold ends by itself, a declared loss is looked at by people. */
+const HELD_FOR_SECONDS: Readonly<Record<OrderHold['reason'], number>> = { failover: 1, 'declared-loss': 60 };
+
+/** @param hold `{reason, since}` as JSON text, as `change_orders` answers it */
+function orderHeld(uuid: string, hold: string): Problem {
+  const { reason, since } = orderHold.parse(JSON.parse(hold));
+  return new Problem('order-held', {
+    detail: `Order ${toId('order', uuid)} was in process when its shard changed hands.`,
+    members: { reason, since },
+    retryAfterSeconds: HELD_FOR_SECONDS[reason],
+  });
 }
 
 export function orderNotFound(uuid: string): Problem {

@@ -1,4 +1,4 @@
-import { type OrderItem, type OrderStatus } from '@borough/contracts';
+import { type OrderHold, type OrderItem, type OrderStatus } from '@borough/contracts';
 import { EntitySchema } from 'typeorm';
 
 export interface OrderRow {
@@ -16,6 +16,8 @@ export interface OrderRow {
   readyAt: Date | null;
   expectedDropOffAt: Date | null;
   placedAt: Date;
+  /** Read only: no column, but what the holds of its shard say of it. */
+  hold?: OrderHold | null;
 }
 
 export const orderEntity = new EntitySchema<OrderRow>({
@@ -36,5 +38,10 @@ export const orderEntity = new EntitySchema<OrderRow>({
     readyAt: { type: 'timestamptz', name: 'ready_at', nullable: true },
     expectedDropOffAt: { type: 'timestamptz', name: 'expected_drop_off_at', nullable: true },
     placedAt: { type: 'timestamptz', name: 'placed_at' },
+    hold: {
+      type: 'jsonb',
+      virtualProperty: true,
+      query: (row) => `SELECT public.order_hold(${row}.id, ${row}.shard, ${row}.epoch, ${row}.status)`,
+    },
   },
 });

@@ -53,9 +53,9 @@ export class OrderService {
    * the other is refused by what the first made of the order.
    *
    * @returns the view of the order after the step
-   * @throws Problem `order-not-found`, `illegal-transition` with `orderStatus` and `allowedTransitions`, `tag-mismatch`,
-   *   and all that `IdempotentWrites.runChange` throws; among it `shard-moving`, which is how an in-process order is
-   *   locked while its shard changes hands (P5)
+   * @throws Problem `order-not-found`, `illegal-transition` with `orderStatus` and `allowedTransitions`, `order-held` with
+   *   `reason` and `since` (M8), `tag-mismatch`, and all that `IdempotentWrites.runChange` throws; among it
+   *   `shard-moving`, which is how an in-process order is locked while its shard changes hands (P5)
    */
   async change(
     write: WriteRequest,

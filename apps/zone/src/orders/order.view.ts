@@ -15,5 +15,6 @@ export function orderView(row: OrderRow): OrderView {
     ...(row.expectedDropOffAt === null ? {} : { expectedDropOffAt: row.expectedDropOffAt.toISOString() }),
     placedAt: row.placedAt.toISOString(),
     version: row.version,
+    ...(row.hold === null || row.hold === undefined ? {} : { hold: row.hold }),
   };
 }

@@ -29,8 +29,14 @@ const schema = z.object({
     .number()
     .int()
     .min(100)
-    .default(1_000)
+    .default(500)
     .describe('how long a silent zone may hold up writes before it is dropped from the in-sync set, in ms'),
+  AUDIT_EVERY_MS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(3_600_000)
+    .describe('how often this zone compares its copies with their owners by itself, in ms; 0: never'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 

@@ -27,9 +27,10 @@ const WRITE_AND_CHANGE = {
 interface Line {
   /** In the batch, new rows before changes, from 1. */
   readonly place: number;
-  readonly outcome: 'done' | 'replayed' | 'refused';
+  readonly outcome: 'done' | 'replayed' | 'refused' | 'held';
   readonly fingerprint: string | null;
   readonly status: number | null;
+  /** What was stored under the key; of an order that is held, its hold. */
   readonly answer: string | null;
   /** Status of the order that refused; null when there is no such order. */
   readonly held: string | null;
@@ -97,9 +98,11 @@ function sentChanges(changes: readonly PendingChange[]): string {
 
 function outcomeOf(write: PendingWrite, line: Line | undefined): Outcome {
   if (line === undefined) throw new Error('the database answered nothing about a write');
-  if (line.outcome === 'refused') {
+  if (line.outcome === 'refused' || line.outcome === 'held') {
     if (write.kind === 'new-rows') throw new Error('new rows cannot be refused one by one');
-    return { kind: 'refused', problem: write.change.refusal(line.held ?? undefined) };
+    const { refusal, heldBy } = write.change;
+    const problem = line.outcome === 'held' ? heldBy(line.answer ?? '') : refusal(line.held ?? undefined);
+    return { kind: 'refused', problem };
   }
   if (line.outcome === 'replayed' && line.fingerprint !== write.fingerprint) {
     const problem = new Problem('idempotency-key-reused', { detail: 'Use a new key for a new request.' });

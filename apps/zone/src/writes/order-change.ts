@@ -17,4 +17,6 @@ export interface OrderChange {
   };
   /** What a caller is told when the step is not taken, from the status the order has; undefined when it is not there. */
   readonly refusal: (held: string | undefined) => Problem;
+  /** The same when the order is held after a failover, from the hold as JSON text. */
+  readonly heldBy: (hold: string) => Problem;
 }
