@@ -1,3 +1,4 @@
+import { FAILOVER_POLICIES } from './moves/failover-policy.js';
 import { namedUrlsSetting, portSetting, readEnvironment } from '@borough/server-kit';
 import { z } from 'zod';
 
@@ -17,6 +18,16 @@ const schema = z.object({
     .default(new Map())
     .describe("every zone's API, like a=http://…,b=http://…: asked before a move whether it is ready"),
   CRASH_POINT_FILE: z.string().optional().describe('for drills: end this process at the step of a move named in it'),
+  FAILOVER_POLICY: z
+    .enum(FAILOVER_POLICIES)
+    .default('manual')
+    .describe('automatic: a zone that is lost is left by itself; manual: people decide'),
+  FAILOVER_BACK_OFF_MS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(60_000)
+    .describe('a zone that was left by itself is not left again for so long, in ms'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 

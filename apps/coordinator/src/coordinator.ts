@@ -2,16 +2,24 @@ import { randomBytes } from 'node:crypto';
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import {
   abortMove,
+  cancelAudit,
   createArea,
+  createAudit,
   createMove,
   getAreaMap,
+  getAudit,
   getAuditLog,
   getMove,
+  getReceipt,
   getRouting,
   getShards,
   getZones,
   HELD_REQUESTS_HEADER,
+  listAudits,
+  listHeldOrders,
   listMoves,
+  listReceipts,
+  releaseHeldOrder,
   ROUTER_ID_HEADER,
   routerReport,
   TABLE_VERSION_HEADER,
@@ -28,15 +36,21 @@ import { type FastifyRequest } from 'fastify';
 import { type CoordinatorConfig } from './coordinator.config.js';
 import { CoordinatorModule } from './coordinator.module.js';
 import { crashesFrom } from './moves/crash-points.js';
+import { FailoverAutomat } from './moves/failover-policy.js';
 import { Moves } from './moves/moves.js';
 import { AreaCreation } from './ops-api/area-creation.js';
+import { Audits } from './ops-api/audits.js';
 import { ClusterStatus } from './ops-api/cluster-status.js';
+import { HeldOrders } from './ops-api/held-orders.js';
+import { Receipts } from './ops-api/receipts.js';
 import { RoutingPublisher } from './publish/routing-publisher.js';
 import { Leadership } from './voters/leadership.js';
 import { Voter } from './voters/voter.js';
 import { Voters } from './voters/voters.js';
+import { LinkHealthWatch } from './watch/link-health-watch.js';
 import { RouterReports } from './watch/router-reports.js';
 import { ZoneProbes } from './watch/zone-probes.js';
+import { ZoneWatch } from './watch/zone-watch.js';
 
 const ROUTES = [
   getRouting,
@@ -49,6 +63,14 @@ const ROUTES = [
   getZones,
   getShards,
   getAuditLog,
+  listHeldOrders,
+  releaseHeldOrder,
+  listReceipts,
+  getReceipt,
+  createAudit,
+  listAudits,
+  getAudit,
+  cancelAudit,
 ];
 
 /**
@@ -81,6 +103,14 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<NestF
     config.READ_EVERY_MS,
     (shard) => leadership.isLeading && !moves.has(shard),
   );
+  const watch = new ZoneWatch({
+    zoneIds: voters.zoneIds,
+    zoneUrls: config.ZONE_URLS,
+    look: (zone, withinMs) => voters.look(zone, withinMs),
+    isLeading: () => leadership.isLeading,
+    logger,
+  });
+  const links = new LinkHealthWatch({ facts: () => voters.linkFacts(), logger });
   const moves = new Moves({
     voters,
     leadership,
@@ -89,20 +119,44 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<NestF
     crashes: crashesFrom(config.CRASH_POINT_FILE),
     logger,
     tableVersion: () => publisher.tableVersion,
+    answers: (zone) => watch.answers(zone),
+    isReady: (zone) => watch.isReady(zone),
   });
-  const creation = new AreaCreation(voters, publisher, logger);
-  const status = new ClusterStatus({ voters, leadership, publisher, moves, routers, probes });
-
-  const app = await createHttpApp(CoordinatorModule.with({ publisher, creation, moves, leadership, status }), {
+  const automat = new FailoverAutomat({
+    policy: config.FAILOVER_POLICY,
+    backOffMs: config.FAILOVER_BACK_OFF_MS,
+    watch,
+    moves,
+    leadership,
     logger,
   });
+  automat.start();
+  const creation = new AreaCreation(voters, publisher, logger);
+  const status = new ClusterStatus({ voters, leadership, publisher, moves, routers, probes, watch, links });
+
+  const app = await createHttpApp(
+    CoordinatorModule.with({
+      publisher,
+      creation,
+      moves,
+      leadership,
+      status,
+      heldOrders: new HeldOrders(voters, leadership, logger),
+      receipts: new Receipts(voters),
+      audits: new Audits(voters, leadership, logger),
+    }),
+    {
+      logger,
+    },
+  );
   const fastify = app.getHttpAdapter().getInstance();
   fastify.addHook('onRequest', (request, _reply, done) => {
     noteRouter(routers, request);
     done();
   });
   fastify.addHook('onClose', async () => {
-    await Promise.all([publisher.stop(), moves.stop(), leadership.stop()]);
+    watch.stop();
+    await Promise.all([publisher.stop(), moves.stop(), leadership.stop(), links.stop()]);
     await Promise.all([notices.stop(), voters.end()]);
   });
   addStandardRoutes(app, readiness, () => openApiDocument('Borough coordinator', '0.1.0', ROUTES));
@@ -111,6 +165,8 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<NestF
   publisher.start();
   leadership.start();
   moves.start();
+  watch.start();
+  links.start();
   return app;
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { transformFileSync } from '@swc/core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { CRASH_POINTS, crashesFrom } from './crash-points.js';
+import { HANDOVER_STEPS, crashesFrom } from './crash-points.js';
 
 let folder: string;
 let file: string;
@@ -19,9 +19,9 @@ beforeAll(() => {
   writeFileSync(join(folder, 'crash-points.mjs'), code);
   writeFileSync(
     join(folder, 'move.mjs'),
-    `import { CRASH_POINTS, crashesFrom } from './crash-points.mjs';
+    `import { HANDOVER_STEPS, crashesFrom } from './crash-points.mjs';
      const crashes = crashesFrom(process.argv[2]);
-     for (const point of CRASH_POINTS) {
+     for (const point of HANDOVER_STEPS) {
        process.stdout.write(point + ' ');
        crashes.at(point);
      }
@@ -57,16 +57,16 @@ function runMove(...crashFile: string[]): Promise<Death> {
 }
 
 describe('a coordinator with a crash point', () => {
-  it.each(CRASH_POINTS)('dies at %s as by a power cut, and the next one does not', async (point) => {
+  it.each(HANDOVER_STEPS)('dies at %s as by a power cut, and the next one does not', async (point) => {
     writeFileSync(file, `${point}\n`);
     const dead = await runMove(file);
-    const reached = CRASH_POINTS.slice(0, CRASH_POINTS.indexOf(point) + 1);
+    const reached = HANDOVER_STEPS.slice(0, HANDOVER_STEPS.indexOf(point) + 1);
     expect(dead).toEqual({ signal: 'SIGKILL', reached });
     expect(existsSync(file)).toBe(false);
   });
 
   it('lives when nothing, or something else, stands in the file, or there is no file', async () => {
-    const alive = { signal: null, reached: [...CRASH_POINTS, 'ended'] };
+    const alive = { signal: null, reached: [...HANDOVER_STEPS, 'ended'] };
     expect(await runMove(file)).toEqual(alive);
     for (const text of ['', 'fence', 'intended at-one', 'fenced accepted']) {
       writeFileSync(file, text);
@@ -76,7 +76,7 @@ describe('a coordinator with a crash point', () => {
   });
 
   it('lives without the variable', async () => {
-    expect(await runMove()).toEqual({ signal: null, reached: [...CRASH_POINTS, 'ended'] });
+    expect(await runMove()).toEqual({ signal: null, reached: [...HANDOVER_STEPS, 'ended'] });
   });
 });
 
@@ -92,6 +92,6 @@ describe('whether a point is aimed at', () => {
   });
 
   it('is never so without a file', () => {
-    for (const point of CRASH_POINTS) expect(crashesFrom(undefined).isAimedAt(point)).toBe(false);
+    for (const point of HANDOVER_STEPS) expect(crashesFrom(undefined).isAimedAt(point)).toBe(false);
   });
 });

@@ -7,7 +7,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 
 /** The steps of a handover, in order. */
-export const CRASH_POINTS = [
+export const HANDOVER_STEPS = [
   'recorded',
   'frozen',
   'checked',
@@ -24,7 +24,18 @@ export const CRASH_POINTS = [
   'routers-waited',
   'thawed',
 ] as const;
-type CrashPoint = (typeof CRASH_POINTS)[number];
+
+/** Those of a failover. */
+export const FAILOVER_STEPS = [
+  'failover-recorded',
+  'failover-frozen',
+  'failover-sealed',
+  'failover-prepared',
+  'failover-accepted',
+  'failover-served',
+  'failover-released',
+] as const;
+type CrashPoint = (typeof HANDOVER_STEPS | typeof FAILOVER_STEPS)[number];
 
 export interface Crashes {
   /** Does not come back when this is the chosen step. */

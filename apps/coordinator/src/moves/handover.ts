@@ -10,7 +10,17 @@
  */
 import { type MoveShard, type MoveView } from '@borough/contracts';
 import { type Logger, Problem } from '@borough/server-kit';
-import { nextHandoverStep, type ShardNumber, type Term, type ZoneId } from '@borough/topology';
+import {
+  type HandoverBlocker,
+  handoverBlockers,
+  type InSyncRecord,
+  type MoveId,
+  nextHandoverStep,
+  type ShardNumber,
+  type Term,
+  type ZoneId,
+  zonesToApplyTheCut,
+} from '@borough/topology';
 import pg from 'pg';
 import { type RouterReports } from '../watch/router-reports.js';
 import { type Voters } from '../voters/voters.js';
@@ -20,7 +30,7 @@ import { ended, withProblem, withShard } from './move-record.js';
 /** How long the heir, and the zones it waits for, may take to apply up to the cut, in ms. */
 const APPLY_WITHIN_MS = 1_000;
 /** How long a move waits for routers that have not reported, in ms: such a one is refused by the database anyway. */
-const ROUTERS_WITHIN_MS = 1_000;
+export const ROUTERS_WITHIN_MS = 1_000;
 /** Tries of a fence, each of 300 ms; before the last ones the writers that keep it waiting are ended. */
 const FENCE_TRIES = 4;
 /** Shards of one move that are under way at once. More makes a drain shorter and each pause longer. */
@@ -41,6 +51,8 @@ export interface HandoverParts {
 /** A move under way in this coordinator, with its newest record. */
 export interface RunningMove {
   view: MoveView;
+  /** Zones that are being left by a failover: what this move has to do with them is that failover's business from now on. */
+  readonly lost?: ReadonlySet<ZoneId>;
   /** Tells of a new record. */
   changed(view: MoveView): void;
 }
@@ -57,9 +69,9 @@ export async function handOver(parts: HandoverParts, term: Term, move: RunningMo
   const { moveId } = move.view;
   let members: Members = new Map();
   try {
-    await voters.freeze(term, zonesOf(move.view), moveId);
+    const records = await freezeRecords(voters, zonesOf(move.view), moveId);
     crashes.at('frozen');
-    members = await frozenMembers(parts, term, move);
+    members = await checkedMembers(parts, move, records);
     crashes.at('checked');
   } catch (error) {
     // Nothing has begun, or what has is finished without: shards in the middle of it go on below.
@@ -67,9 +79,11 @@ export async function handOver(parts: HandoverParts, term: Term, move: RunningMo
     move.changed(withProblem(move.view, `not begun: ${reasonOf(error)}`));
   }
   await shardByShard(move.view.shards, (shard) => moveShard(parts, term, move, shard.shard, members));
-  const lateRouters = await parts.routers.late(parts.tableVersion(), ROUTERS_WITHIN_MS);
+  // A failover waits for the end of this one, and for routers by itself.
+  const isOvertaken = (move.lost?.size ?? 0) > 0;
+  const lateRouters = isOvertaken ? [] : await parts.routers.late(parts.tableVersion(), ROUTERS_WITHIN_MS);
   crashes.at('routers-waited');
-  await thaw(parts, term, move.view);
+  await thawRecords(voters, zonesOf(move.view), moveId);
   crashes.at('thawed');
   const view = ended(move.view, new Date(), lateRouters);
   await voters.putMove(term, view);
@@ -84,29 +98,62 @@ function zonesOf({ shards }: MoveView): ZoneId[] {
 /** Whom each zone of the move waits for, while its in-sync set is frozen. */
 type Members = ReadonlyMap<ZoneId, readonly ZoneId[]>;
 
+/** Keeps the in-sync records of these zones as they are. @throws Problem `no-majority` */
+export async function freezeRecords(
+  voters: Voters,
+  zones: readonly ZoneId[],
+  moveId: MoveId,
+): Promise<ReadonlyMap<ZoneId, InSyncRecord>> {
+  const outcomes = await Promise.all(zones.map((zone) => voters.changeRecord(zone, { kind: 'freeze', by: moveId })));
+  return new Map(outcomes.map(({ record }) => [record.zone, record]));
+}
+
+/** @throws Problem `no-majority` */
+export async function thawRecords(voters: Voters, zones: readonly ZoneId[], moveId: MoveId): Promise<void> {
+  await Promise.all(zones.map((zone) => voters.changeRecord(zone, { kind: 'thaw', by: moveId })));
+}
+
 /**
  * Asks again what the plan was made from: it may have changed until the freeze, and from here on it cannot.
  *
  * @throws Error when a heir is not, or no longer, good for it
  */
-async function frozenMembers({ voters }: HandoverParts, term: Term, move: RunningMove): Promise<Members> {
-  const members = new Map<ZoneId, readonly ZoneId[]>();
-  await Promise.all(
-    zonesOf(move.view).map(async (zone) => {
-      const { waitsFor } = await voters.at(term, zone, (voter) => voter.facts(voters.zoneIds));
-      members.set(zone, waitsFor);
-    }),
-  );
+async function checkedMembers(
+  { voters }: HandoverParts,
+  move: RunningMove,
+  records: ReadonlyMap<ZoneId, InSyncRecord>,
+): Promise<Members> {
+  const { moveId } = move.view;
+  const readings = await voters.read();
+  const sealedOff = [...readings.values()].flatMap(({ seals }) => seals.map(({ zone }) => zone));
   for (const { from, to } of move.view.shards) {
-    const ofOwner = members.get(from) ?? [];
-    if (!ofOwner.includes(to)) throw new Error(`zone ${from} no longer waits for zone ${to}`);
-    const stranger = members.get(to)?.find((zone) => zone !== from && !ofOwner.includes(zone));
-    if (stranger !== undefined) throw new Error(`zone ${to} waits for zone ${stranger}, and zone ${from} does not`);
+    const ownerRecord = records.get(from);
+    const heirRecord = records.get(to);
+    if (ownerRecord === undefined || heirRecord === undefined) throw new Error(`no in-sync record of ${from} or ${to}`);
+    const [blocker] = handoverBlockers({
+      from,
+      to,
+      moveId,
+      ownerRecord,
+      heirRecord,
+      sealedOff,
+      orphanMoves: [],
+      runningMoves: [],
+    });
+    if (blocker !== undefined) throw new Error(`${blocker.check} does not hold: ${subjectsOf(blocker).join(', ')}`);
   }
-  return members;
+  return new Map([...records].map(([zone, { members }]) => [zone, members]));
 }
 
-async function shardByShard(shards: readonly MoveShard[], work: (shard: MoveShard) => Promise<void>): Promise<void> {
+function subjectsOf(blocker: HandoverBlocker): readonly string[] {
+  return 'zones' in blocker ? blocker.zones : blocker.moves;
+}
+
+export async function shardByShard(
+  shards: readonly MoveShard[],
+  work: (shard: MoveShard) => Promise<void>,
+  atOnce = SHARDS_AT_ONCE,
+): Promise<void> {
   const waiting = [...shards];
   const failures: unknown[] = [];
   const worker = async (): Promise<void> => {
@@ -114,7 +161,7 @@ async function shardByShard(shards: readonly MoveShard[], work: (shard: MoveShar
       await work(shard).catch((error: unknown) => failures.push(error));
     }
   };
-  await Promise.all(Array.from({ length: SHARDS_AT_ONCE }, worker));
+  await Promise.all(Array.from({ length: atOnce }, worker));
   if (failures.length > 0) throw failures[0];
 }
 
@@ -138,6 +185,14 @@ async function moveShard(
     const note = (change: Partial<MoveShard>): void => {
       move.changed(withShard(move.view, shard, change));
     };
+    const lost = [from, to].find((zone) => move.lost?.has(zone) === true);
+    if (lost !== undefined) {
+      const isAtHeir = adopted.kind === 'settled' && adopted.entry.owner === to && adopted.entry.epoch > epoch;
+      if (!isAtHeir)
+        move.changed(withProblem(move.view, `zone ${lost} was lost: its failover goes on with its shards`));
+      note({ state: isAtHeir ? 'moved' : 'kept' });
+      return;
+    }
     switch (step.kind) {
       case 'wait':
         throw new Problem('no-majority', { retryAfterSeconds: 1 });
@@ -173,7 +228,7 @@ async function moveShard(
   }
 }
 
-function isOver({ state }: MoveShard): boolean {
+export function isOver({ state }: MoveShard): boolean {
   return state === 'moved' || state === 'reverted' || state === 'kept';
 }
 
@@ -233,7 +288,7 @@ async function transfer(
  * @returns the cut
  * @throws Problem when the owner cannot be fenced: the shard stays where it is in the move, which is taken up again
  */
-async function fence(
+export async function fence(
   { voters, logger }: HandoverParts,
   term: Term,
   move: RunningMove,
@@ -273,7 +328,7 @@ async function requireApplied(
   cut: string,
 ): Promise<void> {
   try {
-    const needed = [to, ...(members.get(to) ?? []).filter((zone) => zone !== from)];
+    const needed = zonesToApplyTheCut(from, to, { members: members.get(to) ?? [] });
     const late = await voters.at(term, from, (voter) => voter.waitApplied(needed, cut, APPLY_WITHIN_MS));
     if (late.length === 0) return;
     move.changed(
@@ -285,18 +340,11 @@ async function requireApplied(
   }
 }
 
-/** Every zone of the move must know it, or its in-sync set would stay as it is for ever. */
-async function thaw({ voters }: HandoverParts, term: Term, view: MoveView): Promise<void> {
-  const thawed = await voters.thaw(term, view.moveId);
-  const missing = zonesOf(view).find((zone) => !thawed.has(zone));
-  if (missing !== undefined) throw couldNotBeTold(missing);
-}
-
 function couldNotBeTold(zone: ZoneId): Problem {
   return new Problem('zone-unavailable', { detail: `Zone ${zone} could not be told.`, retryAfterSeconds: 1 });
 }
 
-function sinceMs(startMs: number): number {
+export function sinceMs(startMs: number): number {
   return Math.round((performance.now() - startMs) * 10) / 10;
 }
 
@@ -304,6 +352,6 @@ function isLockTimeout(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === LOCK_NOT_AVAILABLE;
 }
 
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -107,7 +107,8 @@ describe('a move that ended', () => {
 
   it('takes the nearest rank: of a hundred pauses the ninety-ninth', () => {
     const shards = Array.from({ length: 100 }, (_, at) => ({ shard: at, from: 'a', to: 'b', epoch: 1 }));
-    const many = newMove(MOVE, { ...PLAN, shards }, AT, TERM);
+    const { moveId, target, why, requestedBy } = MOVE;
+    const many = newMove({ moveId, target, why, requestedBy }, { ...PLAN, shards }, AT, TERM);
     const moved = shards.reduce(
       (move, { shard }) => withShard(move, shard, { state: 'moved', pauseMs: 100 - shard }),
       many,

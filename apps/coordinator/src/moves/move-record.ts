@@ -18,12 +18,15 @@ export interface MoveRequest {
   readonly target: MoveTarget;
   readonly why: string;
   readonly requestedBy: string;
+  /** Of a failover that a policy began. */
+  readonly seen?: string;
+  readonly detectedInMs?: number;
 }
 
 export function newMove(request: MoveRequest, plan: MovePlan, at: Date, term: Term): MoveView {
   return {
     ...request,
-    kind: 'handover',
+    kind: request.target.kind === 'failover' ? 'failover' : 'handover',
     requestedAt: at.toISOString(),
     state: 'running',
     plan,
@@ -51,6 +54,11 @@ export function takenUp(move: MoveView, term: Term): MoveView {
 export function withShard(move: MoveView, shard: ShardNumber, change: Partial<MoveShard>): MoveView {
   const shards = move.shards.map((entry) => (entry.shard === shard ? { ...entry, ...change } : entry));
   return { ...move, shards, version: move.version + 1 };
+}
+
+/** The zone that a failover left is a full member again. */
+export function rejoined(move: MoveView, at: Date): MoveView {
+  return { ...move, rejoinedAt: at.toISOString(), version: move.version + 1 };
 }
 
 /** With the reason why it does not do all it was asked for; the first one stays. */

@@ -1,27 +1,34 @@
 import { type AbortMoveRequest, type CreateMoveRequest, type MovePlan, type MoveView } from '@borough/contracts';
 import { BackgroundLoop, type Logger, Problem } from '@borough/server-kit';
-import { majority, type MoveId, type ShardNumber, type Term } from '@borough/topology';
+import { majority, type MoveId, type ShardNumber, type Term, type ZoneId } from '@borough/topology';
 import { typeidUnboxed } from 'typeid-js';
 import { type ZoneProbes } from '../watch/zone-probes.js';
 import { type Leadership } from '../voters/leadership.js';
 import { ownershipOf } from '../voters/ownership-of.js';
-import { areasHeldBy, type Readings, runningMovesOf } from '../voters/voters.js';
-import { handOver, type HandoverParts, type RunningMove } from './handover.js';
+import { areasHeldBy, isOpenMove, type Readings, recordsOf, runningMovesOf } from '../voters/voters.js';
+import { failOver, type FailoverParts } from './failover.js';
+import { handOver, type RunningMove } from './handover.js';
 import { newMove, takenUp, withAbort } from './move-record.js';
 import { undoOrphans } from './orphans.js';
 import { planMove } from './plan-move.js';
+import { rejoin, removeLateSeals } from './rejoin.js';
 
 /** How often a leader looks for moves that nobody carries out, in ms. */
 const LOOK_EVERY_MS = 500;
+/** How often a handover that a failover overtakes is brought on before the failover goes on without its end. */
+const OVERTAKE_TRIES = 3;
 /** Moves that a dry run looks back at for how long pauses were. */
 const LOOK_BACK = 10;
 
 interface Followed extends RunningMove {
+  readonly lost: Set<ZoneId>;
   readonly followers: Set<(view: MoveView) => void>;
   isCarriedOut: boolean;
+  /** Settles when the try that is under way has come to its end, good or bad. */
+  attempt: Promise<void>;
 }
 
-export interface MovesParts extends HandoverParts {
+export interface MovesParts extends Omit<FailoverParts, 'overtake'> {
   readonly leadership: Leadership;
   readonly probes: ZoneProbes;
   readonly logger: Logger;
@@ -35,6 +42,8 @@ export class Moves {
   private readonly running = new Map<MoveId, Followed>();
   private readonly looking: BackgroundLoop;
   private isStopped = false;
+  /** What zones that were left by a failover wait for, by that move; said when it changes. */
+  private readonly returning = new Map<MoveId, { readonly zone: ZoneId; readonly waitsFor: string }>();
 
   constructor(private readonly parts: MovesParts) {
     const { leadership, voters, logger } = parts;
@@ -84,20 +93,30 @@ export class Moves {
    * @throws Problem as `plan`; `not-leader`, `stale-term`; `shard-in-move` with the id of the move that has a shard;
    *   `move-blocked` with the checks, nothing being changed then
    */
-  async begin(request: CreateMoveRequest, requestKey: string | undefined): Promise<{ move: MoveView; isNew: boolean }> {
+  async begin(
+    request: CreateMoveRequest & { readonly seen?: string; readonly detectedInMs?: number },
+    requestKey: string | undefined,
+  ): Promise<{ move: MoveView; isNew: boolean }> {
     const { leadership, voters, logger } = this.parts;
     const term = leadership.requireLead();
     if (requestKey !== undefined) {
       const known = await voters.moveOfRequest(requestKey);
       if (known !== undefined) return { move: this.running.get(known.moveId)?.view ?? known, isNew: false };
     }
-    const readings = await voters.read();
+    const readings = await (request.target.kind === 'failover' ? voters.readMajority() : voters.read());
     const plan = await this.planFrom(readings, request.target, false);
-    this.refuseTaken(plan, await this.recordedAsRunning(plan, readings));
+    const taken = [...this.runningViews(), ...(await this.recordedAsRunning(plan, readings))];
+    // A failover overtakes handovers: the zone they wait for is lost.
+    refuseTaken(plan, request.target.kind === 'failover' ? taken.filter(({ kind }) => kind === 'failover') : taken);
     if (plan.isBlocked) throw blocked(plan);
-    const { target, why, requestedBy } = request;
+    const { target, why, requestedBy, seen, detectedInMs } = request;
     const moveId = typeidUnboxed('mov');
-    const move = this.follow(newMove({ moveId, target, why, requestedBy }, plan, new Date(), term));
+    const asked = { moveId, target, why, requestedBy };
+    const found = {
+      ...(seen === undefined ? {} : { seen }),
+      ...(detectedInMs === undefined ? {} : { detectedInMs }),
+    };
+    const move = this.follow(newMove({ ...asked, ...found }, plan, new Date(), term));
     try {
       await voters.putMove(term, move.view, requestKey);
     } catch (error) {
@@ -139,6 +158,18 @@ export class Moves {
     return stored.map((move) => this.running.get(move.moveId)?.view ?? move);
   }
 
+  /** What a zone on its way back after a failover waits for, in words; as far as this coordinator, which leads, knows. */
+  waitsFor(zone: ZoneId): string | undefined {
+    return [...this.returning.values()].find((entry) => entry.zone === zone)?.waitsFor;
+  }
+
+  /** Whether a failover of the zone runs, or has ended and the zone has not rejoined. */
+  async isLeft(zone: ZoneId): Promise<boolean> {
+    const isOf = ({ target }: MoveView): boolean => target.kind === 'failover' && target.zone === zone;
+    if ([...this.running.values()].some(({ view }) => isOf(view))) return true;
+    return runningMovesOf(await this.parts.voters.read()).some(isOf);
+  }
+
   /** Tells of each change of a move that this coordinator carries out. @returns what ends the telling; undefined when it does not */
   subscribe(moveId: MoveId, follower: (view: MoveView) => void): (() => void) | undefined {
     const move = this.running.get(moveId);
@@ -156,46 +187,84 @@ export class Moves {
   ): Promise<MovePlan> {
     const { voters, probes } = this.parts;
     const ownership = ownershipOf(readings, voters.zoneIds.length);
-    const [zoneFacts, apiReady, recent, lastDrain, inProcessOrders] = await Promise.all([
+    if (target.kind === 'failover' && !isDryRun) {
+      // Under the clock: nothing is asked of a zone that may give no answer.
+      return planMove(target, {
+        zones: voters.zoneIds,
+        ownership,
+        areas: areasHeldBy(readings, majority(voters.zoneIds.length)),
+        members: membersOf(readings, voters.zoneIds.length),
+        zoneFacts: new Map(),
+        apiReady: new Map(),
+        answering: voters.zoneIds.filter((zone) => this.parts.answers(zone)),
+        recentPausesMs: [],
+      });
+    }
+    const [zoneFacts, apiReady, recent, lastDrain, inProcessOrders, lastBeats] = await Promise.all([
       voters.facts(),
       probes.areReady(),
       isDryRun ? voters.moves(LOOK_BACK) : [],
       target.kind === 'undrain' ? voters.lastDrain(target.zone) : undefined,
       isDryRun ? voters.inProcessOrders(ownership.map(({ shard }) => shard)) : undefined,
+      target.kind === 'failover' ? voters.lastBeatsOf(target.zone) : undefined,
     ]);
     return planMove(target, {
       zones: voters.zoneIds,
       ownership,
       areas: areasHeldBy(readings, majority(voters.zoneIds.length)),
+      members: membersOf(readings, voters.zoneIds.length),
       zoneFacts,
       apiReady,
+      answering: [...zoneFacts.keys()],
       recentPausesMs: recent.flatMap(({ pauseMs }) => (pauseMs === undefined ? [] : [pauseMs.p50])),
       ...(lastDrain === undefined ? {} : { lastDrain }),
       ...(inProcessOrders === undefined ? {} : { inProcessOrders }),
+      ...(lastBeats === undefined ? {} : { lastBeats }),
     });
   }
 
   /** Recorded moves that have a shard of the plan. One that a lagging voter has as running may have ended: asked again. */
   private async recordedAsRunning(plan: MovePlan, readings: Readings): Promise<MoveView[]> {
     const wanted = new Set(plan.shards.map(({ shard }) => shard));
-    const found = runningMovesOf(readings).filter(({ shards }) => shards.some(({ shard }) => wanted.has(shard)));
+    const found = runningMovesOf(readings).filter(
+      ({ state, shards }) => state === 'running' && shards.some(({ shard }) => wanted.has(shard)),
+    );
     const stored = await Promise.all(found.map(({ moveId }) => this.parts.voters.move(moveId)));
     return found.filter((_, place) => stored[place]?.state !== 'ended');
   }
 
-  /** Also by moves that are recorded and not taken up yet. */
-  private refuseTaken(plan: MovePlan, recorded: readonly MoveView[]): void {
-    for (const { shard } of plan.shards) {
-      const moveId =
-        this.moveOf(shard) ?? recorded.find(({ shards }) => shards.some((taken) => taken.shard === shard))?.moveId;
-      if (moveId === undefined) continue;
-      throw new Problem('shard-in-move', { detail: `Move ${moveId} has shard ${shard}.`, members: { moveId, shard } });
-    }
+  private runningViews(): MoveView[] {
+    return [...this.running.values()].map(({ view }) => view);
+  }
+
+  /**
+   * Handovers from or to a zone that is lost come to an end: what they had begun with that zone they leave as it is. Returns
+   * once they have, or after a bounded time: the voters take one owner per epoch and term, whoever proposes it.
+   */
+  private async overtake(zone: ZoneId): Promise<void> {
+    const { logger } = this.parts;
+    const overtaken = [...this.running.values()].filter(
+      ({ view }) => view.kind === 'handover' && view.shards.some(({ from, to }) => from === zone || to === zone),
+    );
+    await Promise.all(
+      overtaken.map(async (move) => {
+        move.lost.add(zone);
+        logger.info({ moveId: move.view.moveId, zone }, 'a handover is overtaken by the failover of its zone');
+        for (let tried = 0; tried < OVERTAKE_TRIES && this.running.has(move.view.moveId); tried += 1) {
+          await move.attempt;
+          const term = this.parts.voters.leadingTerm;
+          if (term === undefined) return;
+          if (this.running.has(move.view.moveId) && !move.isCarriedOut) this.carryOut(term, move);
+          await move.attempt;
+        }
+      }),
+    );
   }
 
   private moveOf(shard: ShardNumber): MoveId | undefined {
-    for (const [moveId, { view }] of this.running)
+    for (const [moveId, { view }] of this.running) {
       if (view.shards.some((taken) => taken.shard === shard)) return moveId;
+    }
     return undefined;
   }
 
@@ -203,7 +272,9 @@ export class Moves {
     const followers = new Set<(view: MoveView) => void>();
     const move: Followed = {
       view,
+      lost: new Set(),
       followers,
+      attempt: Promise.resolve(),
       // From the first on: the loop, which finds it here before its record is stored, must not carry it out as well.
       isCarriedOut: true,
       changed: (changed) => {
@@ -219,7 +290,12 @@ export class Moves {
     const { logger, leadership } = this.parts;
     const { moveId } = move.view;
     move.isCarriedOut = true;
-    handOver(this.parts, term, move).then(
+    const overtake = (zone: ZoneId): Promise<void> => this.overtake(zone);
+    const carriedOut =
+      move.view.kind === 'failover'
+        ? failOver({ ...this.parts, overtake }, term, move)
+        : handOver(this.parts, term, move);
+    move.attempt = carriedOut.then(
       ({ outcome, pauseMs, problem, lateRouters }) => {
         this.running.delete(moveId);
         logger.info({ moveId, outcome, pauseMs, problem, lateRouters }, 'move ended');
@@ -235,29 +311,32 @@ export class Moves {
 
   /** What the voters have as running is carried out by whoever leads; what no running move owns is undone. */
   private async lookForMoves(): Promise<void> {
-    const { leadership, voters } = this.parts;
+    const { leadership, voters, logger } = this.parts;
     const term = voters.leadingTerm;
     if (!leadership.isLeading || term === undefined) {
       for (const [moveId, { isCarriedOut }] of this.running) if (!isCarriedOut) this.running.delete(moveId);
+      this.returning.clear();
       return;
     }
     const readings = await voters.read();
     const recorded = runningMovesOf(readings);
-    for (const { moveId } of recorded) await this.takeUp(term, moveId);
+    for (const { moveId } of recorded) await this.takeUp(term, readings, moveId);
     // It failed a moment ago.
     for (const [, move] of this.running) if (!move.isCarriedOut && !this.isStopped) this.carryOut(term, move);
     const known = new Set([...recorded.map(({ moveId }) => moveId), ...this.running.keys()]);
+    await removeLateSeals(voters, term, readings, known, logger);
     await undoOrphans(this.parts, term, readings, known);
   }
 
-  private async takeUp(term: Term, moveId: MoveId): Promise<void> {
+  private async takeUp(term: Term, readings: Readings, moveId: MoveId): Promise<void> {
     const { voters, logger } = this.parts;
     if (this.running.has(moveId)) return;
     const stored = await voters.move(moveId);
     // It ended between the reading and now, or this coordinator began it meanwhile.
     if (stored === undefined || this.running.has(moveId)) return;
     if (stored.state === 'ended') {
-      await voters.putMove(term, stored);
+      if (isOpenMove(stored)) await this.bringBack(term, readings, stored);
+      else await voters.putMove(term, stored);
       return;
     }
     const view = takenUp(stored, term);
@@ -271,6 +350,35 @@ export class Moves {
     logger.info({ moveId, coordinators: view.coordinators }, 'move taken up');
     this.carryOut(term, move);
   }
+
+  /** One step on the way back of a zone that was left. What it waits for is said once. */
+  private async bringBack(term: Term, readings: Readings, move: MoveView): Promise<void> {
+    const { voters, logger } = this.parts;
+    const { moveId } = move;
+    try {
+      const result = await rejoin(voters, term, readings, move, logger);
+      if (typeof result !== 'string') this.returning.delete(moveId);
+      else if (this.returning.get(moveId)?.waitsFor !== result) {
+        this.returning.set(moveId, { zone: move.target.kind === 'failover' ? move.target.zone : '', waitsFor: result });
+        logger.info({ moveId, waitsFor: result }, 'a zone that was left has not rejoined yet');
+      }
+    } catch (error) {
+      if (error instanceof Problem && (error.code === 'stale-term' || error.code === 'no-majority')) throw error;
+      logger.warn({ err: error, moveId }, 'a zone that was left could not be brought on just now');
+    }
+  }
+}
+
+function refuseTaken(plan: MovePlan, taken: readonly MoveView[]): void {
+  for (const { shard } of plan.shards) {
+    const moveId = taken.find(({ shards }) => shards.some((entry) => entry.shard === shard))?.moveId;
+    if (moveId === undefined) continue;
+    throw new Problem('shard-in-move', { detail: `Move ${moveId} has shard ${shard}.`, members: { moveId, shard } });
+  }
+}
+
+function membersOf(readings: Readings, voterCount: number): ReadonlyMap<ZoneId, readonly ZoneId[]> {
+  return new Map([...recordsOf(readings, voterCount)].map(([zone, { members }]) => [zone, members]));
 }
 
 function blocked({ checks }: MovePlan): Problem {

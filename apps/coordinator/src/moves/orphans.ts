@@ -1,5 +1,5 @@
 /**
- * What a move left behind that nobody carries out any more: an intent or a fence, and frozen in-sync sets. Its record
+ * What a move left behind that nobody carries out any more: an intent or a fence, and frozen in-sync records. Its record
  * ended, or never reached a majority, while one call of it arrived late or at a voter that was away (T24, T32).
  */
 import { type Logger } from '@borough/server-kit';
@@ -33,11 +33,17 @@ export async function undoOrphans(
       failures.push(error);
     });
   }
-  const frozenBy = new Set([...readings.values()].flatMap(({ freezes }) => freezes.map(({ moveId }) => moveId)));
-  for (const moveId of frozenBy) {
-    if (known.has(moveId)) continue;
-    await voters.thaw(term, moveId);
-    logger.warn({ moveId }, 'in-sync sets that an ended move kept as they were may change again');
+  const frozen = [...readings.values()].flatMap(({ inSync }) =>
+    inSync.flatMap(({ record: { zone, frozenBy } }) => frozenBy.map((moveId) => ({ zone, moveId }))),
+  );
+  const thawed = new Set<string>();
+  for (const { zone, moveId } of frozen) {
+    if (known.has(moveId) || thawed.has(`${zone} ${moveId}`)) continue;
+    thawed.add(`${zone} ${moveId}`);
+    // A voter that lags may show what the record no longer says: then nothing changes.
+    const { isChanged } = await voters.changeRecord(zone, { kind: 'thaw', by: moveId });
+    if (isChanged)
+      logger.warn({ zone, moveId }, 'an in-sync record that an ended move kept as it was may change again');
   }
   if (failures.length > 0) throw failures[0];
 }

@@ -29,6 +29,8 @@ export class Leadership {
   private seen = new Map<ZoneId, Pulse>();
   private lastChangeMs = performance.now();
   private highest: Term | undefined;
+  /** The voters have been asked who leads. Until then this coordinator has only just started, and another may know. */
+  private hasAsked = false;
   private readonly beating: BackgroundLoop;
   private readonly leadListeners: ((term: Term) => void)[] = [];
 
@@ -76,11 +78,11 @@ export class Leadership {
     return { coordinator: term.coordinator, term: term.number, isThisOne: this.isLeading };
   }
 
-  /** @throws Problem `not-leader`, naming who does; `no-majority` when the voters have never been reached */
+  /** @throws Problem `not-leader`, naming who does; `no-majority` when the voters were asked and never reached */
   requireLead(): Term {
     const term = this.voters.leadingTerm;
     if (term !== undefined) return term;
-    if (this.highest === undefined) throw new Problem('no-majority', { retryAfterSeconds: 1 });
+    if (this.highest === undefined && this.hasAsked) throw new Problem('no-majority', { retryAfterSeconds: 1 });
     const leader = this.leader?.coordinator;
     throw new Problem('not-leader', {
       detail:
@@ -100,7 +102,10 @@ export class Leadership {
   }
 
   private async watch(): Promise<void> {
-    this.note(await this.voters.pulses());
+    const pulses = await this.voters.pulses().finally(() => {
+      this.hasAsked = true;
+    });
+    this.note(pulses);
     if (this.highest === undefined) return;
     const isFree = this.highest.number === 0 || this.highest.coordinator === this.voters.coordinatorName;
     if (!isFree && performance.now() - this.lastChangeMs < TAKE_OVER_AFTER_MS) return;

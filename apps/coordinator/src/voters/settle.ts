@@ -1,7 +1,7 @@
 import { type Logger } from '@borough/server-kit';
-import { type Area, laggingVoters, majority, type ShardNumber } from '@borough/topology';
+import { type Area, majority, type ShardNumber } from '@borough/topology';
 import { ownershipOf } from './ownership-of.js';
-import { areasHeldBy, type Judgement, type Readings, type Voters } from './voters.js';
+import { areasHeldBy, type Judgement, type Readings, staleVoters, type Voters } from './voters.js';
 
 /**
  * Finishes what was begun and brings up voters that lag: installs that only some accepted (adopted, never replaced:
@@ -34,7 +34,7 @@ function isSettled(voters: Voters, readings: Readings, mayRepair: (shard: ShardN
     adopted.kind === 'half-installed'
       ? !readings.has(adopted.row.owner)
       : adopted.kind === 'settled' &&
-        (adopted.entry.state !== 'serving' || laggingVoters(adopted.entry, copies).length === 0),
+        (adopted.entry.state !== 'serving' || staleVoters(adopted.entry, copies).length === 0),
   );
   return isOwnershipSettled && begunAreas(readings, mayRepair).length === 0;
 }
@@ -60,7 +60,7 @@ async function settleOwnership(
       );
     } else if (adopted.kind === 'settled' && adopted.entry.state === 'serving') {
       const { epoch } = adopted.entry;
-      const lagging = laggingVoters(adopted.entry, copies);
+      const lagging = staleVoters(adopted.entry, copies);
       await voters.bringUp(term, adopted.entry, copies);
       if (lagging.length > 0)
         logger.info({ shardId: shard, epoch, zones: lagging }, 'brought voters that lagged up to date');

@@ -1,9 +1,25 @@
 /** For specs: three voters in three real databases, and coordinators of them that may be cut off or killed. */
 import { type MoveView } from '@borough/contracts';
 import { type Logger } from '@borough/server-kit';
-import { type Area, type MoveId, type ShardNumber, type Term, type ZoneId } from '@borough/topology';
+import {
+  type Area,
+  type InSyncPromise,
+  type InSyncRecord,
+  type MoveId,
+  type ShardNumber,
+  type Term,
+  type ZoneId,
+} from '@borough/topology';
 import { pino } from 'pino';
-import { type Intent, type Pulse, type ShardReading, Voter, type VoterReading, type ZoneFacts } from './voter.js';
+import {
+  type Applied,
+  type Intent,
+  type Pulse,
+  type ShardReading,
+  Voter,
+  type VoterReading,
+  type ZoneFacts,
+} from './voter.js';
 import { type Judgement, Voters } from './voters.js';
 
 /** What a voter needs of a zone's database. */
@@ -117,19 +133,64 @@ class DistantVoter extends Voter {
     return super.fence(term, intent);
   }
 
-  override async freeze(term: Term, zones: readonly ZoneId[], moveId: MoveId): Promise<void> {
-    this.reachToWrite();
-    await super.freeze(term, zones, moveId);
+  override async promiseInSync(zone: ZoneId, ballot: number): Promise<InSyncPromise> {
+    this.reach();
+    return super.promiseInSync(zone, ballot);
   }
 
-  override async thaw(term: Term, moveId: MoveId): Promise<void> {
+  override async acceptInSync(zone: ZoneId, ballot: number, record: InSyncRecord): Promise<boolean> {
     this.reachToWrite();
-    await super.thaw(term, moveId);
+    return super.acceptInSync(zone, ballot, record);
   }
 
-  override async putMove(term: Term, move: MoveView, requestKey: string | undefined): Promise<void> {
+  override async seal(...call: Parameters<Voter['seal']>): Promise<void> {
     this.reachToWrite();
-    await super.putMove(term, move, requestKey);
+    await super.seal(...call);
+  }
+
+  override async sealForRejoin(...call: Parameters<Voter['sealForRejoin']>): Promise<void> {
+    this.reachToWrite();
+    await super.sealForRejoin(...call);
+  }
+
+  override async endApplyWorkers(...call: Parameters<Voter['endApplyWorkers']>): Promise<boolean> {
+    this.reach();
+    return super.endApplyWorkers(...call);
+  }
+
+  override async appliedFrom(zone: ZoneId): Promise<Applied> {
+    this.reach();
+    return super.appliedFrom(zone);
+  }
+
+  override async takeEpochs(...call: Parameters<Voter['takeEpochs']>): Promise<void> {
+    this.reachToWrite();
+    await super.takeEpochs(...call);
+  }
+
+  override async passTailAndUnseal(...call: Parameters<Voter['passTailAndUnseal']>): Promise<void> {
+    this.reachToWrite();
+    await super.passTailAndUnseal(...call);
+  }
+
+  override async serveHeld(...call: Parameters<Voter['serveHeld']>): Promise<void> {
+    this.reachToWrite();
+    await super.serveHeld(...call);
+  }
+
+  override async importHealed(...call: Parameters<Voter['importHealed']>): Promise<number> {
+    this.reachToWrite();
+    return super.importHealed(...call);
+  }
+
+  override async releaseHolds(...call: Parameters<Voter['releaseHolds']>): Promise<number> {
+    this.reachToWrite();
+    return super.releaseHolds(...call);
+  }
+
+  override async putMove(term: Term, move: MoveView, isOpen: boolean, requestKey: string | undefined): Promise<void> {
+    this.reachToWrite();
+    await super.putMove(term, move, isOpen, requestKey);
   }
 
   override async putArea(term: Term, area: Area): Promise<void> {
@@ -237,7 +298,7 @@ export class ThreeVoters {
   async clear(): Promise<void> {
     await Promise.all(this.ends.splice(0).map((end) => end()));
     for (const zone of ZONES) {
-      await this.query(zone, 'TRUNCATE control.ownership, control.area, control.move, control.in_sync_freeze');
+      await this.query(zone, 'TRUNCATE control.ownership, control.area, control.move, control.in_sync, control.seal');
       await this.query(zone, `UPDATE control.term SET number = 0, coordinator = ''`);
     }
   }

@@ -140,7 +140,8 @@ describe('reading', () => {
       promised: term,
       ownership: [{ shard: SHARD, epoch: 3, state: 'serving', owner: 'b', term }],
       areas: [{ shard: SHARD, name: 'Centre', cells: ['85196953fffffff'], term }],
-      freezes: [],
+      inSync: [],
+      seals: [],
       runningMoves: [],
     });
   });

@@ -1,10 +1,16 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger, Problem } from '@borough/server-kit';
-import { type MoveView } from '@borough/contracts';
+import { type MoveView, type Receipt, type WholeReceipt } from '@borough/contracts';
 import {
   type AdoptedOwnership,
   adoptedOwnership,
+  adoptedRecord,
   type Area,
   compareTerms,
+  type InSyncChange,
+  type InSyncOutcome,
+  type InSyncRecord,
+  InSyncRegister,
   laggingVoters,
   majority,
   mayServe,
@@ -15,10 +21,26 @@ import {
   type VoterCopy,
   type ZoneId,
 } from '@borough/topology';
-import { type Intent, type Pulse, StaleTerm, type Voter, type VoterReading, type ZoneFacts } from './voter.js';
+import {
+  type HeldAtZone,
+  type Intent,
+  type AuditPart,
+  type LinkFacts,
+  type Pulse,
+  type ReceiptFilter,
+  StaleTerm,
+  type Voter,
+  type VoterReading,
+  type ZoneFacts,
+  type ZoneLook,
+  type ZoneWork,
+} from './voter.js';
 
 /** How long voters that are slower than a majority are waited for, where having them all is better, in ms. */
 const GRACE_MS = 100;
+
+/** Pause before another try at an in-sync record, in ms, times the tries so far; up to as much again by chance. */
+const REGISTER_PAUSE_MS = 5;
 
 /** What a majority (or more) of the voters answered. */
 export type Readings = ReadonlyMap<ZoneId, VoterReading>;
@@ -52,13 +74,25 @@ export class Voters {
   private deciding: Promise<unknown> = Promise.resolve();
   private readonly settledListeners: ((entries: readonly RoutingEntry[]) => void)[] = [];
   private readonly lostListeners: (() => void)[] = [];
+  private readonly register: InSyncRegister;
+  /** One change of a zone's record at a time: two of one coordinator would only be in each other's way. */
+  private readonly recordsChanging = new Map<ZoneId, Promise<unknown>>();
 
   /** @param coordinatorName in its terms; unlike that of any other process, one with the same id included */
   constructor(
     readonly coordinatorName: string,
     private readonly voters: readonly Voter[],
     private readonly logger: Logger,
-  ) {}
+  ) {
+    this.register = new InSyncRegister(
+      voters.map((voter) => ({
+        zoneId: voter.zoneId,
+        promise: (zone, ballot) => voter.promiseInSync(zone, ballot),
+        accept: (zone, ballot, record) => voter.acceptInSync(zone, ballot, record),
+      })),
+      (tries) => sleep(REGISTER_PAUSE_MS * tries * (1 + Math.random())),
+    );
+  }
 
   get zoneIds(): readonly ZoneId[] {
     return this.voters.map((voter) => voter.zoneId);
@@ -86,6 +120,18 @@ export class Voters {
   /** @throws Problem `no-majority` */
   async read(): Promise<Readings> {
     const readings = await this.ask((voter) => voter.read());
+    this.requireMajority(readings.size);
+    return readings;
+  }
+
+  /** As `read`, but waits only a moment for the others once a majority has answered. @throws Problem `no-majority` */
+  async readMajority(): Promise<Readings> {
+    const least = majority(this.voters.length);
+    const readings = await this.askUntil(
+      (voter) => voter.read(),
+      (sofar) => sofar.size >= least,
+      GRACE_MS / 2,
+    );
     this.requireMajority(readings.size);
     return readings;
   }
@@ -229,7 +275,7 @@ export class Voters {
   /** Brings voters that lag up to what is settled and serving. @throws Problem `stale-term` */
   async bringUp(term: Term, entry: RoutingEntry, copies: readonly VoterCopy[]): Promise<void> {
     const { shard, epoch, owner } = entry;
-    for (const zoneId of laggingVoters(entry, copies)) {
+    for (const zoneId of staleVoters(entry, copies)) {
       await this.repair(term, zoneId, async (voter) => {
         await voter.accept(term, shard, epoch, owner);
         await voter.serve(term, shard, epoch, owner);
@@ -238,21 +284,47 @@ export class Voters {
   }
 
   /**
-   * Keeps the in-sync sets of these zones as they are: known to a majority, and to each of the zones itself.
+   * Changes the in-sync record of a zone on a majority (SPEC.md R1–R3). Bound to no term: a change applies to a record or
+   * it does not, whoever asks; what a coordinator that was deposed leaves frozen is thawed by the next (`orphans.ts`).
    *
-   * @throws Problem `no-majority`, `stale-term`, `zone-unavailable` when one of them could not be told, or is changing
-   *   its set just now
+   * @throws Problem `no-majority`: it may have come about
    */
-  async freeze(term: Term, zones: readonly ZoneId[], moveId: MoveId): Promise<void> {
-    const frozen = new Set(await this.mindTerm(term, () => this.tell((voter) => voter.freeze(term, zones, moveId))));
-    this.requireMajority(frozen.size);
-    const missing = zones.find((zone) => !frozen.has(zone));
-    if (missing !== undefined) throw couldNotBeTold(missing);
+  changeRecord(zone: ZoneId, change: InSyncChange): Promise<InSyncOutcome> {
+    const before = this.recordsChanging.get(zone) ?? Promise.resolve();
+    const changed = before.then(async () => {
+      try {
+        return await this.register.change(zone, change);
+      } catch (error) {
+        throw new Problem('no-majority', { retryAfterSeconds: 1, cause: error });
+      }
+    });
+    this.recordsChanging.set(
+      zone,
+      changed.catch(() => undefined),
+    );
+    return changed;
   }
 
-  /** @returns the zones that know it. @throws Problem `stale-term` */
-  async thaw(term: Term, moveId: MoveId): Promise<ReadonlySet<ZoneId>> {
-    return new Set(await this.mindTerm(term, () => this.tell((voter) => voter.thaw(term, moveId))));
+  /** Does something at each of these zones at once. @returns what those answered that did it. @throws Problem `stale-term` */
+  atEach<Result>(
+    term: Term,
+    zones: readonly ZoneId[],
+    action: (voter: Voter) => Promise<Result>,
+  ): Promise<ReadonlyMap<ZoneId, Result>> {
+    return this.mindTerm(term, async () => {
+      const answers = await Promise.all(
+        zones.map(async (zone) => {
+          try {
+            return [[zone, await action(this.voter(zone))] as const];
+          } catch (error) {
+            if (error instanceof StaleTerm) throw error;
+            this.logger.debug({ err: error, zoneId: zone }, 'a voter did not do it');
+            return [];
+          }
+        }),
+      );
+      return new Map(answers.flat());
+    });
   }
 
   /** Does something at one zone under a term, and notices when that term is over. @throws Problem `stale-term` */
@@ -263,7 +335,8 @@ export class Voters {
   /** Stores a version of a move's record on a majority. @throws Problem `no-majority`, `stale-term` */
   async putMove(term: Term, move: MoveView, requestKey?: string): Promise<void> {
     await this.write(term, async () => {
-      this.requireMajority((await this.tellUntil((voter) => voter.putMove(term, move, requestKey))).size);
+      const isOpen = isOpenMove(move);
+      this.requireMajority((await this.tellUntil((voter) => voter.putMove(term, move, isOpen, requestKey))).size);
     });
   }
 
@@ -293,10 +366,75 @@ export class Voters {
     return this.ask((voter) => voter.facts(this.zoneIds));
   }
 
+  /** Of the zones that answer. */
+  linkFacts(): Promise<ReadonlyMap<ZoneId, LinkFacts>> {
+    return this.ask((voter) => voter.linkFacts(this.zoneIds));
+  }
+
+  /** By zone that answers, the newest sign it has of another one, as an instant; zones that never had one are left out. */
+  async lastBeatsOf(zone: ZoneId): Promise<ReadonlyMap<ZoneId, string>> {
+    const answers = await this.ask((voter) => voter.appliedFrom(zone));
+    return new Map(
+      [...answers].flatMap(([other, { lastBeatAt }]) => (lastBeatAt === undefined ? [] : [[other, lastBeatAt]])),
+    );
+  }
+
+  /** @throws Error when the zone's database is not there, or does not answer within the time */
+  look(zone: ZoneId, withinMs: number): Promise<ZoneLook> {
+    return this.voter(zone).look(this.zoneIds, withinMs);
+  }
+
   /** Orders in process by shard, as the first zone that answers has them: every zone has all rows. */
   async inProcessOrders(shards: readonly ShardNumber[]): Promise<ReadonlyMap<ShardNumber, number>> {
     const [first] = (await this.ask((voter) => voter.inProcessOrders(shards))).values();
     return first ?? new Map<ShardNumber, number>();
+  }
+
+  /** Held orders by the zone that believes to own them; zones that did not answer are left out. */
+  heldOrders(limit: number): Promise<ReadonlyMap<ZoneId, HeldAtZone>> {
+    return this.ask((voter) => voter.heldOrders(limit));
+  }
+
+  /** The newest audits that each zone has a part in; zones that did not answer are left out. */
+  audits(limit: number): Promise<ReadonlyMap<ZoneId, readonly AuditPart[]>> {
+    return this.ask((voter) => voter.audits(limit));
+  }
+
+  /** Null for zones without a part in it; those that did not answer are left out. */
+  auditParts(auditId: string): Promise<ReadonlyMap<ZoneId, AuditPart | null>> {
+    return this.ask((voter) => voter.auditPart(auditId));
+  }
+
+  /** By zone; zones that did not answer are left out. */
+  work(): Promise<ReadonlyMap<ZoneId, ZoneWork>> {
+    return this.ask((voter) => voter.work());
+  }
+
+  /** Receipts of these zones, by zone; those that did not answer are left out. */
+  async receipts(
+    zones: readonly ZoneId[],
+    filter: ReceiptFilter,
+    before: ReadonlyMap<ZoneId, number>,
+    limit: number,
+  ): Promise<ReadonlyMap<ZoneId, readonly Omit<Receipt, 'zone'>[]>> {
+    const answers = await this.ask(async (voter) =>
+      zones.includes(voter.zoneId) ? await voter.receipts(filter, limit, before.get(voter.zoneId)) : undefined,
+    );
+    return new Map([...answers].flatMap(([zone, list]) => (list === undefined ? [] : [[zone, list] as const])));
+  }
+
+  /** @returns null when the zone keeps none of that number. @throws Problem `zone-not-found`, `zone-unavailable` */
+  async receiptOf(zone: ZoneId, id: number): Promise<Omit<WholeReceipt, 'zone'> | null> {
+    const voter = this.voter(zone);
+    try {
+      return await voter.receiptOf(id);
+    } catch (error) {
+      throw new Problem('zone-unavailable', {
+        detail: `The database of zone ${zone} does not answer.`,
+        retryAfterSeconds: 1,
+        cause: error,
+      });
+    }
   }
 
   /** @throws Problem `no-majority`, `stale-term` */
@@ -468,7 +606,38 @@ function newest(moves: readonly (MoveView | undefined)[]): MoveView[] {
   return [...byId.values()].sort((a, b) => (a.moveId < b.moveId ? 1 : -1));
 }
 
-/** Moves that at least one voter has as running, and none as ended, in their newest version. */
+/** The in-sync record of each zone, as a majority says just now; for showing and planning, not for changing it. */
+export function recordsOf(readings: Readings, voterCount: number): ReadonlyMap<ZoneId, InSyncRecord> {
+  const copies = [...readings.values()].flatMap(({ inSync }) => inSync);
+  const records = new Map<ZoneId, InSyncRecord>();
+  for (const zone of new Set(copies.map(({ record }) => record.zone))) {
+    const record = adoptedRecord(
+      copies.filter((copy) => copy.record.zone === zone),
+      voterCount,
+    );
+    if (record !== undefined) records.set(zone, record);
+  }
+  return records;
+}
+
+/** Whether a move still has work for whoever leads: a failover has until the zone that was left has rejoined. */
+export function isOpenMove({ state, kind, rejoinedAt, shards }: MoveView): boolean {
+  if (state === 'running') return true;
+  return kind === 'failover' && rejoinedAt === undefined && shards.some((shard) => shard.sealedOff === true);
+}
+
+/**
+ * Voters to be brought up to a settled entry. Not the zone that was left by a failover and believes to own the shard
+ * still: it learns of it in its rejoin, writers first.
+ */
+export function staleVoters(entry: RoutingEntry, copies: readonly VoterCopy[]): ZoneId[] {
+  return laggingVoters(entry, copies).filter((zone) => {
+    const row = copies.find(({ voter }) => voter === zone)?.row;
+    return row === undefined || row.owner !== zone || (row.state !== 'serving' && row.state !== 'moving');
+  });
+}
+
+/** Moves that at least one voter has as open, and none as ended, in their newest version. */
 export function runningMovesOf(readings: Readings): MoveView[] {
   return newest([...readings.values()].flatMap(({ runningMoves }) => runningMoves));
 }

@@ -1,5 +1,5 @@
 import { type ZoneId } from '@borough/topology';
-import { request } from 'undici';
+import { askReady } from './ask-ready.js';
 
 /** Longest wait for a zone's API to say that it is ready, in ms. */
 const PROBE_DEADLINE_MS = 500;
@@ -20,11 +20,7 @@ export class ZoneProbes {
 
 async function isReady(url: string): Promise<boolean> {
   try {
-    const { statusCode, body } = await request(`${url}/health/ready`, {
-      signal: AbortSignal.timeout(PROBE_DEADLINE_MS),
-    });
-    await body.dump();
-    return statusCode === 200;
+    return (await askReady(url, PROBE_DEADLINE_MS)) === 200;
   } catch {
     return false;
   }
