@@ -11,12 +11,14 @@ import {
 import { type AddressInfo, type Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import {
+  ALLOW_STALE_HEADER,
   type AreaMapView,
   PROBLEM_MEDIA_TYPE,
   PROBLEM_TYPE_PREFIX,
   type ProblemCode,
   PROBLEMS,
   type RoutingSnapshot,
+  SHARD_HEADER,
 } from '@borough/contracts';
 import { type Area, type RoutingEntry, tableVersionOf } from '@borough/topology';
 
@@ -37,6 +39,9 @@ abstract class FarSide {
   connections = 0;
   private readonly server: Server;
   private port = 0;
+  /** Requests that come while it is frozen wait for this. */
+  private thawing: Promise<void> = Promise.resolve();
+  private thawNow: () => void = () => undefined;
 
   constructor() {
     this.server = createServer((request, response) => void this.take(request, response));
@@ -64,12 +69,27 @@ abstract class FarSide {
     await closed;
   }
 
+  /** From now on it takes connections and says nothing, as a process that got SIGSTOP. */
+  freeze(): void {
+    this.thawing = new Promise((resolve) => (this.thawNow = resolve));
+  }
+
+  /** It goes on with everything that came meanwhile. */
+  thaw(): void {
+    this.thawNow();
+  }
+
   protected abstract readonly answer: Answer;
+
+  /** Whether it answers by itself, and keeps no record of it. */
+  protected answersItself: (received: ReceivedRequest, response: ServerResponse) => boolean = () => false;
 
   private async take(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = '', url = '', headers, rawHeaders } = request;
     try {
       const received = { method, target: url, headers, rawHeaders, body: await buffer(request) };
+      await this.thawing;
+      if (this.answersItself(received, response)) return;
       this.received.push(received);
       await this.answer(response, received);
     } catch {
@@ -84,9 +104,22 @@ export class FakeZone extends FarSide {
     response.setHeader('content-type', 'application/json').end(JSON.stringify({ zone: this.zoneId }));
   };
 
+  /** Probes that came so far. */
+  probes = 0;
+  /** How it answers those; false: not at all. */
+  answersProbes = true;
+
   constructor(readonly zoneId: string) {
     super();
   }
+
+  /** A router's probe is a read that no client sent. */
+  protected override answersItself = ({ headers }: ReceivedRequest, response: ServerResponse): boolean => {
+    if (headers[ALLOW_STALE_HEADER] === undefined || headers[SHARD_HEADER] !== undefined) return false;
+    this.probes += 1;
+    if (this.answersProbes) response.writeHead(404).end();
+    return true;
+  };
 }
 
 /** Takes a request, and dies before it answers. */

@@ -223,9 +223,24 @@ describe('a read', () => {
   });
 });
 
-it('an answer that breaks off is never passed on as a whole one', async () => {
-  a.answer = (response) => {
+it('an answer that breaks off is asked for again, elsewhere or with the same key', async () => {
+  const { answer } = a;
+  let breaks = 2;
+  a.answer = (response, request) => {
+    breaks -= 1;
+    if (breaks < 0) return answer(response, request);
     response.writeHead(200, { 'content-length': '100' });
+    response.write('half an answer', () => response.socket?.destroy());
+  };
+
+  expect((await router.send('/v1/orders', TO_A)).text).toBe('{"zone":"b"}');
+  expect((await router.send('/v1/orders', WRITE_TO_A)).text).toBe('{"zone":"a"}');
+  expect(a.received).toHaveLength(3);
+});
+
+it('a large answer that breaks off is never passed on as a whole one', async () => {
+  a.answer = (response) => {
+    response.writeHead(200, { 'content-length': '1000000' });
     response.write('half an answer', () => response.socket?.destroy());
   };
 

@@ -47,6 +47,12 @@ const settings = z.object({
     .min(100)
     .default(10_000)
     .describe("longest wait for a zone's answer, in ms; must exceed the zones' own deadline"),
+  ZONE_SILENT_AFTER_MS: ms
+    .min(10)
+    .default(250)
+    .describe(
+      'a read that waits longer for one zone is asked of another one too, in ms; a zone that answers nothing for so long is avoided',
+    ),
   HOLD_MAX_MS: ms
     .min(1)
     .default(5_000)

@@ -16,6 +16,7 @@ import {
   registerCourier,
   REQUEST_ID_HEADER,
   type RouterReport,
+  STALE_MS_HEADER,
   TABLE_VERSION_HEADER,
   TRAFFIC_TAG_HEADER,
   ZONE_HEADER,
@@ -32,7 +33,9 @@ import { addFeedRoutes } from './feed/feed-routes.js';
 import { PublishedTable } from './feed/published-table.js';
 import { UpdateStream } from './feed/update-stream.js';
 import { Forwarder } from './forward/forwarder.js';
+import { ZoneHealth } from './forward/zone-health.js';
 import { Hold } from './hold/hold.js';
+import { InFlightWrites } from './in-flight-writes.js';
 import { newRouterId, reportHeaders, RouterReporter } from './report/router-reporter.js';
 import { routeRequest } from './route-request.js';
 import { type RouterConfig } from './router.config.js';
@@ -99,6 +102,16 @@ export async function startRouter(config: RouterConfig): Promise<NestFastifyAppl
     maxForwarded: config.MAX_FORWARDED,
     deadlineMs: config.ZONE_DEADLINE_MS,
   });
+  const health = new ZoneHealth({
+    zoneUrls: config.ZONE_URLS,
+    silentAfterMs: config.ZONE_SILENT_AFTER_MS,
+    // Notices may be lost with the zone.
+    onProbedInVain: () => void table.refresh(),
+  });
+  health.onAnswersAgain((zoneId) => {
+    hold.zoneAnswers(zoneId);
+  });
+  const inFlight = new InFlightWrites(table);
 
   const app = await createHttpApp(RouterModule, { logger, maxBodyBytes: config.MAX_BODY_BYTES });
   const fastify = app.getHttpAdapter().getInstance();
@@ -108,7 +121,10 @@ export async function startRouter(config: RouterConfig): Promise<NestFastifyAppl
     routeRequest({
       table,
       forwarder,
+      health,
+      inFlight,
       hold,
+      hedgeAfterMs: config.ZONE_SILENT_AFTER_MS,
       maxBodyBytes: config.MAX_BODY_BYTES,
       holdMaxMs: config.HOLD_MAX_MS,
       holdMaxBodyBytes: config.HOLD_MAX_BODY_BYTES,
@@ -123,8 +139,9 @@ export async function startRouter(config: RouterConfig): Promise<NestFastifyAppl
   });
   fastify.addHook('onClose', async () => {
     reporter.stop();
+    inFlight.stop();
     await table.stop();
-    await Promise.all([notices.stop(), forwarder.stop()]);
+    await Promise.all([notices.stop(), health.stop(), forwarder.stop()]);
   });
   addFeedRoutes(fastify, table, published, stream);
   addStandardRoutes(app, readiness, () => openApiDocument('Borough', '0.1.0', ROUTES));
@@ -155,6 +172,7 @@ function allowBrowsers(app: NestFastifyApplication, origins: readonly string[]):
       'retry-after',
       IDEMPOTENCY_REPLAYED_HEADER,
       REQUEST_ID_HEADER,
+      STALE_MS_HEADER,
       TABLE_VERSION_HEADER,
       ZONE_HEADER,
     ],

@@ -1,8 +1,10 @@
 import { type IncomingMessage } from 'node:http';
+import { ALLOW_STALE_HEADER } from '@borough/contracts';
 import { Problem } from '@borough/server-kit';
 
-/** Headers that belong to one connection (RFC 9110, 7.6.1), or that the connection to the zone sets itself. */
+/** Headers that belong to one connection (RFC 9110, 7.6.1), that the connection to the zone sets itself, or the router. */
 const NOT_FORWARDED = new Set([
+  ALLOW_STALE_HEADER,
   'connection',
   'content-length',
   'expect',

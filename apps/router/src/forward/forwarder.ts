@@ -13,13 +13,16 @@ export interface ForwarderOptions {
 
 /** Kept shorter than the zones keep an idle connection, so that it is this side that closes it. */
 const IDLE_CONNECTION_MS = 10_000;
-const CONNECT_DEADLINE_MS = 1_000;
+/** A zone that is there takes a connection within one round trip. */
+const CONNECT_DEADLINE_MS = 300;
+/** An answer up to this size is read to its end before it is passed on: one that breaks off can then be asked for again. */
+const READ_WHOLE_BYTES = 262_144;
 
 /** A zone's answer on its way back. */
 export interface ForwardedAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** On its way, or read already. */
+  /** Whole, or on its way where it is large or of unknown length. */
   readonly body: Dispatcher.ResponseData['body'] | Buffer;
 }
 
@@ -54,12 +57,18 @@ export class Forwarder {
   }
 
   /**
-   * Sends a request to one zone and resolves with the head of its answer.
+   * Sends a request to one zone and resolves with its answer, or with the head of it when it is large.
    *
+   * @param signal ends the waiting: the connection is closed
    * @throws Problem `zone-unavailable` when nothing was sent, so that it is safe to try elsewhere; `outcome-unknown` when
    *   it may have been; `overloaded` when too much is on its way there already
    */
-  async send(zoneId: ZoneId, request: CanonicalRequest, body: Buffer | undefined): Promise<ForwardedAnswer> {
+  async send(
+    zoneId: ZoneId,
+    request: CanonicalRequest,
+    body: Buffer | undefined,
+    signal?: AbortSignal,
+  ): Promise<ForwardedAnswer> {
     const pool = this.pools.get(zoneId);
     if (pool === undefined) {
       throw new Problem('zone-unavailable', {
@@ -76,8 +85,11 @@ export class Forwarder {
         path: request.target,
         headers: request.headers,
         ...(body === undefined ? {} : { body }),
+        ...(signal === undefined ? {} : { signal }),
       });
-      return { status: answer.statusCode, headers: answer.headers, body: answer.body };
+      const { statusCode: status, headers } = answer;
+      const isWhole = request.method !== 'HEAD' && Number(headers['content-length'] ?? Infinity) <= READ_WHOLE_BYTES;
+      return { status, headers, body: isWhole ? Buffer.from(await answer.body.arrayBuffer()) : answer.body };
     } catch (error) {
       throw sendFailure(error, zoneId);
     } finally {
@@ -96,6 +108,7 @@ function sendFailure(error: unknown, zoneId: ZoneId): Problem {
     error instanceof errors.ConnectTimeoutError ||
     code === 'ECONNREFUSED' ||
     code === 'EHOSTUNREACH' ||
+    code === 'ENETUNREACH' ||
     code === 'ENOTFOUND';
   return new Problem(wasNotSent ? 'zone-unavailable' : 'outcome-unknown', {
     detail: wasNotSent ? `Zone ${zoneId} takes no connection.` : `Zone ${zoneId} gave no answer.`,

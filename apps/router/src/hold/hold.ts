@@ -29,6 +29,8 @@ export interface Waiting {
   readonly afterEpoch: Epoch;
   /** Goes after this many ms anyway, unless its shard is known to move by then. */
   readonly retryAfterMs?: number;
+  /** The same as soon as this zone is said to answer again. */
+  readonly untilAnswers?: ZoneId;
   /** Goes even then: a read, or one that knows more than the table. */
   readonly triesWhileMoving: boolean;
   /** On the clock of `performance.now()`. */
@@ -98,7 +100,8 @@ export class Hold {
   }
 
   /**
-   * Waits for the shard to serve at a later epoch, or for `retryAfterMs` to pass, and then for its turn.
+   * Waits for the shard to serve at a later epoch, for `retryAfterMs` to pass or `untilAnswers` to answer, and then for its
+   * turn.
    *
    * @returns the right to send it once; look the owner up anew, it is another one
    * @throws Problem `hold-full` when there is no place for it (the newcomer is refused, the parked keep their turn);
@@ -117,6 +120,11 @@ export class Hold {
         else resolve(outcome);
       });
     });
+  }
+
+  /** A zone that was silent answers again: those who wait for it may go. */
+  zoneAnswers(zoneId: ZoneId): void {
+    for (const held of this.room.all()) if (held.untilAnswers === zoneId) this.tryAgain(held);
   }
 
   /** Answers everybody who waits, and holds nobody any more. */
