@@ -1,21 +1,17 @@
 /** The command line as a person and a script meet it: the built program, in a process of its own. */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { type MoveView } from '@borough/contracts';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { BoroughProcesses, build, CHECKOUT, hasPseudoTerminal, PATIENT, type Ended, type } from './borough-process.js';
 import { FarSide } from './far-side.js';
 
-const CHECKOUT = fileURLToPath(new URL('../../../', import.meta.url));
-const MAIN = fileURLToPath(new URL('../../../dist/apps/ops-cli/src/main.js', import.meta.url));
 const ESCAPE = '\u001b';
 
 let farSide: FarSide;
-const children = new Set<ChildProcess>();
+const processes = new BoroughProcesses(() => farSide.urls);
 
 beforeAll(() => {
-  const build = spawnSync('sh', ['infra/local/build-if-changed.sh'], { cwd: CHECKOUT, encoding: 'utf8' });
-  expect(build.stderr + build.stdout).toBe('');
+  expect(build()).toBe('');
 });
 
 beforeEach(async () => {
@@ -23,47 +19,13 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  for (const child of children) child.kill('SIGKILL');
-  children.clear();
+  processes.killAll();
   await farSide.close();
 });
 
-interface Ended {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-interface Running {
-  readonly child: ChildProcess;
-  readonly stdout: () => string;
-  readonly ended: Promise<Ended>;
-}
-
-function start(args: readonly string[], command = process.execPath, prefix: readonly string[] = [MAIN]): Running {
-  // What the machine of the spec says about colours is not asked.
-  const { PATH, HOME } = process.env;
-  const env = { PATH, HOME, TERM: 'xterm', BOROUGH_COORDINATOR_URLS: farSide.urls.join(',') };
-  const child = spawn(command, [...prefix, ...args], { env });
-  children.add(child);
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const ended = new Promise<Ended>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (status) => {
-      resolve({ status, stdout, stderr });
-    });
-  });
-  return { child, stdout: () => stdout, ended };
-}
-
 /** Runs a verb to its end, without a terminal. */
 function borough(...args: string[]): Promise<Ended> {
-  const running = start(args);
-  running.child.stdin?.end();
-  return running.ended;
+  return processes.run(...args);
 }
 
 /** Requests that ask for a change, in the order of their arrival. */
@@ -149,8 +111,8 @@ describe('move apply', () => {
   });
 
   it('ends with 1 when the move did not do all it was asked for', async () => {
-    const running = start(APPLY);
-    await expect.poll(() => farSide.watchers).toBe(1);
+    const running = processes.start(APPLY);
+    await expect.poll(() => farSide.watchers, PATIENT).toBe(1);
     farSide.end(farSide.moves[0]?.moveId ?? '', 'reverted', 'zone b stopped answering');
     const { status, stdout } = await running.ended;
 
@@ -200,8 +162,8 @@ describe('move apply', () => {
   });
 
   it('Ctrl-C stops the watching, not the move, and says how to go on', async () => {
-    const running = start(APPLY);
-    await expect.poll(() => farSide.watchers).toBe(1);
+    const running = processes.start(APPLY);
+    await expect.poll(() => farSide.watchers, PATIENT).toBe(1);
     running.child.kill('SIGINT');
     const { status, stderr } = await running.ended;
 
@@ -233,14 +195,14 @@ describe('without a terminal', () => {
 describe('move watch', () => {
   it('--json prints the move each time it has changed, one a line, through the death of its coordinator', async () => {
     const { moveId } = farSide.begin({ kind: 'shards', shards: [0], to: 'c' });
-    const running = start(['move', 'watch', moveId, '--json']);
-    await expect.poll(() => farSide.watchers).toBe(1);
+    const running = processes.start(['move', 'watch', moveId, '--json']);
+    await expect.poll(() => farSide.watchers, PATIENT).toBe(1);
     farSide.step(moveId);
-    await expect.poll(() => running.stdout()).toContain('"intended"');
+    await expect.poll(() => running.stdout(), PATIENT).toContain('"intended"');
     farSide.kill(0);
     farSide.leader = 1;
     farSide.takeOver(moveId, 'coordinator-1');
-    await expect.poll(() => farSide.watchers).toBe(1);
+    await expect.poll(() => farSide.watchers, PATIENT).toBe(1);
     while (farSide.step(moveId));
     farSide.end(moveId, 'moved');
     const { status, stdout, stderr } = await running.ended;
@@ -269,8 +231,8 @@ describe('move watch', () => {
 describe('move abort', () => {
   it('waits until the move has ended, and is done when it stopped', async () => {
     const { moveId } = farSide.begin({ kind: 'shards', shards: [0], to: 'c' });
-    const running = start(['move', 'abort', moveId, '--by', 'ana@laptop']);
-    await expect.poll(() => farSide.watchers).toBe(1);
+    const running = processes.start(['move', 'abort', moveId, '--by', 'ana@laptop']);
+    await expect.poll(() => farSide.watchers, PATIENT).toBe(1);
     expect(farSide.moves[0]).toMatchObject({ abortRequestedBy: 'ana@laptop', state: 'running' });
     farSide.step(moveId, 'kept');
     farSide.end(moveId, 'aborted');
@@ -402,22 +364,10 @@ describe('plan', () => {
   });
 });
 
-/** Of util-linux: gives a program a pseudo-terminal, and passes on what is typed. */
-const SCRIPT = 'script';
-const hasPseudoTerminal = spawnSync(SCRIPT, ['-qec', 'true', '/dev/null']).status === 0;
-
 describe.skipIf(!hasPseudoTerminal)('on a terminal', () => {
-  function atTerminal(line: string): Running {
-    return start([`'${process.execPath}' '${MAIN}' ${line}`, '/dev/null'], SCRIPT, ['-qec']);
-  }
-
-  function type({ child }: Running, text: string): void {
-    child.stdin?.write(text);
-  }
-
   it('a drain wants the zone’s name typed; anything else changes nothing', async () => {
-    const running = atTerminal('zone drain a --why test');
-    await expect.poll(() => running.stdout()).toContain('Type a to go on:');
+    const running = processes.atTerminal('zone drain a --why test');
+    await expect.poll(() => running.stdout(), PATIENT).toContain('Type a to go on:');
     type(running, 'yes\r');
     const { status, stdout } = await running.ended;
 
@@ -428,10 +378,10 @@ describe.skipIf(!hasPseudoTerminal)('on a terminal', () => {
 
   it('a drain confirmed by name asks why, runs, is redrawn in place, and tells the way back', async () => {
     farSide.isSelfMoving = true;
-    const running = atTerminal('zone drain a --to c');
-    await expect.poll(() => running.stdout()).toContain('Why (for the audit log): ');
+    const running = processes.atTerminal('zone drain a --to c');
+    await expect.poll(() => running.stdout(), PATIENT).toContain('Why (for the audit log): ');
     type(running, 'kernel update\r');
-    await expect.poll(() => running.stdout()).toContain('Type a to go on:');
+    await expect.poll(() => running.stdout(), PATIENT).toContain('Type a to go on:');
     type(running, 'a\r');
     const { status, stdout } = await running.ended;
 
@@ -444,16 +394,16 @@ describe.skipIf(!hasPseudoTerminal)('on a terminal', () => {
 
   it('a move of several shards wants the word move, one of a single shard none', async () => {
     farSide.isSelfMoving = true;
-    const several = atTerminal('move apply 0,2 --to b --why test');
-    await expect.poll(() => several.stdout()).toContain('Type move to go on:');
+    const several = processes.atTerminal('move apply 0,2 --to b --why test');
+    await expect.poll(() => several.stdout(), PATIENT).toContain('Type move to go on:');
     type(several, 'move\r');
     expect(await several.ended).toMatchObject({ status: 0 });
-    expect(await atTerminal('move apply 0 --to c --why test').ended).toMatchObject({ status: 0 });
+    expect(await processes.atTerminal('move apply 0 --to c --why test').ended).toMatchObject({ status: 0 });
   });
 
   it('Ctrl-C at a question ends with 130, and nothing was changed', async () => {
-    const running = atTerminal('zone drain a --why test');
-    await expect.poll(() => running.stdout()).toContain('Type a to go on:');
+    const running = processes.atTerminal('zone drain a --why test');
+    await expect.poll(() => running.stdout(), PATIENT).toContain('Type a to go on:');
     type(running, '\u0003');
     const { status, stdout } = await running.ended;
 
@@ -463,9 +413,8 @@ describe.skipIf(!hasPseudoTerminal)('on a terminal', () => {
   });
 
   it('NO_COLOR is honoured', async () => {
-    const coloured = await atTerminal('status').ended;
-    const plain = await start([`NO_COLOR=1 '${process.execPath}' '${MAIN}' status`, '/dev/null'], SCRIPT, ['-qec'])
-      .ended;
+    const coloured = await processes.atTerminal('status').ended;
+    const plain = await processes.atTerminal('status', 'NO_COLOR=1').ended;
 
     expect(coloured.stdout).toContain(`${ESCAPE}[32m`);
     expect(plain.stdout).not.toContain(ESCAPE);

@@ -8,23 +8,34 @@ import { type AddressInfo } from 'node:net';
 import {
   abortMoveRequest,
   areaMapView,
+  auditList,
   auditPage,
+  auditView,
+  createAuditRequest,
   createMoveRequest,
+  heldOrdersView,
   movePage,
   movePlan,
   moveView,
   PROBLEM_MEDIA_TYPE,
   PROBLEM_TYPE_PREFIX,
   PROBLEMS,
+  receiptPage,
+  releasedOrder,
+  releaseOrderRequest,
   routingSnapshot,
   shardsView,
+  wholeReceipt,
   zonesView,
   type AuditPage,
+  type AuditView,
+  type HeldOrder,
   type MovePlan,
   type MoveShard,
   type MoveTarget,
   type MoveView,
   type ProblemCode,
+  type WholeReceipt,
   type ZonesView,
 } from '@borough/contracts';
 import { z } from 'zod';
@@ -62,6 +73,8 @@ export class FarSide {
   /** Number of the coordinator that leads; -1 for none. */
   leader = 0;
   isSelfMoving = false;
+  /** Connections are broken without an answer. */
+  isSilent = false;
   /** The plan's check that does not pass, with what it says. */
   failingCheck: { check: string; detail: string } | undefined;
   /** How many begun moves are begun without an answer: the connection breaks. */
@@ -70,6 +83,16 @@ export class FarSide {
   planOfMovingShard: 'refused' | 'blocked' = 'refused';
   /** What the zones look like beside the plain truth. */
   zones: Partial<ZonesView> = {};
+  heldOrders: readonly HeldOrder[] = [];
+  receipts: readonly WholeReceipt[] = [];
+  /** As they end, the newest first; one that is begun comes to the first. */
+  audits: AuditView[] = [];
+  /** How many answers still show them running. */
+  looksUntilAuditsEnd = 0;
+  /** After that, how many answers lack their first zone. */
+  looksWithLateZone = 0;
+  /** Zones that do not answer the coordinators. */
+  unanswered: string[] = [];
 
   readonly #owners = new Map(AREAS.map(({ shard }, index) => [shard, ZONES[index % 2] ?? '']));
   readonly #epochs = new Map(AREAS.map(({ shard }) => [shard, 1]));
@@ -166,6 +189,10 @@ export class FarSide {
   }
 
   async #answer(number: number, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.isSilent) {
+      response.socket?.destroy();
+      return;
+    }
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const { method = '', headers } = request;
@@ -187,6 +214,7 @@ export class FarSide {
 
   #route(received: Received, query: URLSearchParams, response: ServerResponse): void {
     const { method, path, coordinator } = received;
+    if (this.#routeHeldOrReceipts(received, query, response)) return;
     const [, moveId = '', verb] = /^\/ops\/v1\/moves\/([^/]+)(?:\/(\w+))?$/.exec(path) ?? [];
     const route = `${method} ${moveId === '' ? path : `move ${verb ?? ''}`.trim()}`;
     switch (route) {
@@ -225,6 +253,81 @@ export class FarSide {
       default:
         throw new Refusal('route-not-found');
     }
+  }
+
+  /** @returns whether it was a path of held orders, of receipts or of audits */
+  #routeHeldOrReceipts(
+    { method, path, coordinator, body }: Received,
+    query: URLSearchParams,
+    response: ServerResponse,
+  ) {
+    const { unanswered } = this;
+    const limit = Number(query.get('limit') ?? 50);
+    const [, orderId] = /^\/ops\/v1\/held-orders\/([^/]+)\/release$/.exec(path) ?? [];
+    const [, zone, id] = /^\/ops\/v1\/receipts\/([^/]+)\/([^/]+)$/.exec(path) ?? [];
+    if (method === 'GET' && path === '/ops/v1/held-orders') {
+      const orders = this.heldOrders.slice(0, limit);
+      send(response, 200, heldOrdersView, { total: this.heldOrders.length, orders, unanswered });
+    } else if (method === 'POST' && orderId !== undefined) {
+      this.#requireLeader(coordinator);
+      releaseOrderRequest.parse(body);
+      const held = this.heldOrders.find((order) => order.orderId === orderId);
+      if (held === undefined) throw new Refusal('order-not-found');
+      if (held.reason !== 'declared-loss') throw new Refusal('order-not-held');
+      this.heldOrders = this.heldOrders.filter((order) => order !== held);
+      send(response, 200, releasedOrder, { orderId, shard: held.shard, zone: held.zone });
+    } else if (method === 'GET' && path === '/ops/v1/receipts') {
+      const wanted = this.receipts.filter(
+        (one) =>
+          one.zone === (query.get('zone') ?? one.zone) &&
+          one.table === (query.get('table') ?? one.table) &&
+          `${one.shard}` === (query.get('shard') ?? `${one.shard}`),
+      );
+      const receipts = wanted.slice(0, limit).map(({ zone, id, table, key, shard, epoch, version, ...found }) => {
+        const { foundAt, foundBy, replacedBy } = found;
+        const isReplaced = replacedBy !== null;
+        return { zone, id, table, key, shard, epoch, version, foundAt, foundBy, isReplaced };
+      });
+      const last = receipts.at(-1);
+      const next = wanted.length > limit && last !== undefined ? { next: `${last.zone}/${last.id}` } : {};
+      send(response, 200, receiptPage, { receipts, unanswered, ...next });
+    } else if (method === 'GET' && zone !== undefined) {
+      const found = this.receipts.find((one) => one.zone === zone && `${one.id}` === id);
+      if (found === undefined) throw new Refusal('receipt-not-found');
+      send(response, 200, wholeReceipt, found);
+    } else {
+      return this.#routeAudits({ coordinator, method, path, body }, limit, response);
+    }
+    return true;
+  }
+
+  #routeAudits(
+    { coordinator, method, path, body }: Omit<Received, 'key'>,
+    limit: number,
+    response: ServerResponse,
+  ): boolean {
+    const [isOfAudits, auditId, cancel] = /^\/ops\/v1\/audits(?:\/([^/]+))?(\/cancel)?$/.exec(path) ?? [];
+    if (isOfAudits === undefined) return false;
+    if (method === 'GET' && auditId === undefined) {
+      send(response, 200, auditList, { audits: this.audits.slice(0, limit) });
+      return true;
+    }
+    if (method === 'POST') this.#requireLeader(coordinator);
+    if (method === 'POST' && auditId === undefined) createAuditRequest.parse(body);
+    if (cancel !== undefined) this.looksUntilAuditsEnd = 0;
+    const found = this.audits.find((one) => auditId === undefined || one.auditId === auditId);
+    if (found === undefined) throw new Refusal('audit-not-found');
+    const zones = found.zones.map(({ zone }) => ({ zone, state: 'running' as const }));
+    const isRunning = this.looksUntilAuditsEnd > 0;
+    if (isRunning) this.looksUntilAuditsEnd -= 1;
+    const isLate = !isRunning && method === 'GET' && this.looksWithLateZone > 0;
+    if (isLate) this.looksWithLateZone -= 1;
+    const [late, ...inTime] = found.zones;
+    const seen =
+      isLate && late !== undefined ? { ...found, zones: inTime, unanswered: [late.zone], isEqual: false } : found;
+    const shown = isRunning ? { ...found, state: 'running' as const, zones, pairs: [], isEqual: false } : seen;
+    send(response, method === 'POST' && auditId === undefined ? 202 : 200, auditView, shown);
+    return true;
   }
 
   #requireLeader(coordinator: number): void {
@@ -436,6 +539,8 @@ function heirOf(target: MoveTarget, shard: number, owner: string): string | unde
       return owner === target.zone ? (target.to ?? ZONES.find((zone) => zone !== owner)) : undefined;
     case 'undrain':
       return target.zone;
+    case 'failover':
+      return owner === target.zone ? ZONES.find((zone) => zone !== owner) : undefined;
   }
 }
 

@@ -1,5 +1,6 @@
 /** The command line `borough`: which verbs there are, and how each run ends. */
 import { Command, CommanderError } from 'commander';
+import { audit } from './commands/audit.js';
 import { auditLog } from './commands/audit-log.js';
 import { explain } from './commands/explain.js';
 import { moveAbort } from './commands/move-abort.js';
@@ -7,10 +8,18 @@ import { moveApply } from './commands/move-apply.js';
 import { moveList } from './commands/move-list.js';
 import { movePlan } from './commands/move-plan.js';
 import { moveWatch } from './commands/move-watch.js';
+import { ordersHeld } from './commands/orders-held.js';
+import { ordersRelease } from './commands/orders-release.js';
+import { receiptsList } from './commands/receipts-list.js';
+import { receiptsShow } from './commands/receipts-show.js';
 import { shards } from './commands/shards.js';
 import { status } from './commands/status.js';
 import { type Run } from './commands/verb.js';
+import { zoneAdd } from './commands/zone-add.js';
 import { zoneDrain } from './commands/zone-drain.js';
+import { zoneFailover } from './commands/zone-failover.js';
+import { zoneRejoin } from './commands/zone-rejoin.js';
+import { zoneSeed } from './commands/zone-seed.js';
 import { zoneUndrain } from './commands/zone-undrain.js';
 import { faultOf } from './render/fault-of.js';
 import { CliFault } from './terminal/cli-fault.js';
@@ -57,13 +66,28 @@ function program(run: Run): Command {
     moveAbort(run),
     moveList(run),
   ]);
-  const zone = group('zone', 'Move everything off a zone, or back', [zoneDrain(run), zoneUndrain(run)]);
+  const zone = group('zone', 'Move everything off a zone, or back; and zones that come back', [
+    zoneDrain(run),
+    zoneUndrain(run),
+    zoneFailover(run),
+    zoneRejoin(run),
+    zoneSeed(run),
+    zoneAdd(run),
+  ]);
+  const orders = group('orders', 'Orders that take no change after a failover', [ordersHeld(run), ordersRelease(run)]);
+  const receipts = group('receipts', 'Rows that a zone had written and nobody was told of', [
+    receiptsList(run),
+    receiptsShow(run),
+  ]);
   const borough = group('borough', 'Looks at a Borough cluster, and moves its traffic between zones.', [
     status(run),
     shards(run),
     explain(run),
     move,
     zone,
+    orders,
+    receipts,
+    audit(run),
     auditLog(run),
   ]);
   borough.addHelpText('after', helpFoot());

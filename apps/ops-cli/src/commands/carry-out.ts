@@ -25,13 +25,24 @@ export interface CarryOutOptions {
 /** What must be typed before a move begins; undefined when nothing must. */
 export type Confirmation = (plan: MovePlan) => { readonly word: string; readonly consequence: string } | undefined;
 
+/** What may be done about a plan that is blocked, where the verb knows better than to mend it and ask again. */
+export type WaysOn = (plan: MovePlan) => readonly string[];
+
 const PLAN_ONLY = 'only the plan was asked for';
 
 /** Shows the plan of a move and changes nothing; a blocked one ends with `EXIT.refused`. */
-export async function showPlan(work: Work, target: MoveTarget, options: CarryOutOptions): Promise<ExitCode> {
+export async function showPlan(
+  work: Work,
+  target: MoveTarget,
+  options: CarryOutOptions,
+  waysOn: WaysOn = () => [],
+): Promise<ExitCode> {
   const plan = await planned(work, target, options.why ?? PLAN_ONLY, whoOf(options.by, work.terminal.env));
   if (plan === undefined) return EXIT.done;
-  work.output.words(planLines(target, plan, work.output.paint));
+  work.output.words([
+    ...planLines(target, plan, work.output.paint),
+    ...(plan.isBlocked ? waysOn(plan).map((way) => `  → ${way}`) : []),
+  ]);
   work.output.document(plan);
   return plan.isBlocked ? EXIT.refused : EXIT.done;
 }
@@ -41,8 +52,9 @@ export async function carryOut(
   target: MoveTarget,
   options: CarryOutOptions,
   confirmation: Confirmation,
+  waysOn: WaysOn = () => [],
 ): Promise<ExitCode> {
-  if (options.dryRun === true) return showPlan(work, target, options);
+  if (options.dryRun === true) return showPlan(work, target, options, waysOn);
   const { terminal, output } = work;
   if (options.yes !== true && !canAsk(terminal)) {
     throw usage('Nobody is there to confirm: this is no terminal, and --yes was not given. Nothing was changed', [
@@ -55,7 +67,7 @@ export async function carryOut(
   const plan = await planned(work, target, why, requestedBy);
   if (plan === undefined) return EXIT.done;
   output.words([...planLines(target, plan, output.paint), '']);
-  if (plan.isBlocked) throw await blocked(work, plan);
+  if (plan.isBlocked) throw await blocked(work, plan, waysOn(plan));
   const wanted = options.yes === true ? undefined : confirmation(plan);
   if (wanted !== undefined) await confirm(terminal, wanted.word, wanted.consequence);
 
@@ -76,10 +88,11 @@ export async function carryOut(
 export const confirmMany: Confirmation = ({ shards }) =>
   shards.length > 1 ? { word: 'move', consequence: `This moves ${shards.length} shards.` } : undefined;
 
-async function whyOf({ terminal }: Work, given: string | undefined): Promise<string> {
-  if (given === undefined && !canAsk(terminal)) throw usage('--why is needed: it goes into the audit log');
-  const why = (given ?? (await ask(terminal, 'Why (for the audit log): '))).trim();
-  if (why === '') throw usage('A reason is needed: it goes into the audit log. Nothing was changed');
+/** The reason, asked for where somebody is there to answer. @throws CliFault `usage` without one */
+export async function whyOf({ terminal }: Work, given: string | undefined, keptIn = 'the audit log'): Promise<string> {
+  if (given === undefined && !canAsk(terminal)) throw usage(`--why is needed: it goes into ${keptIn}`);
+  const why = (given ?? (await ask(terminal, `Why (for ${keptIn}): `))).trim();
+  if (why === '') throw usage(`A reason is needed: it goes into ${keptIn}. Nothing was changed`);
   return why;
 }
 
@@ -127,7 +140,7 @@ async function orNothingToMove<Answer>({ output }: Work, asked: Promise<Answer>)
 }
 
 /** Most often it is another move that is in the way, which the checks do not name. */
-async function blocked({ ops, signal }: Work, plan: MovePlan): Promise<CliFault> {
+async function blocked({ ops, signal }: Work, plan: MovePlan, waysOn: readonly string[]): Promise<CliFault> {
   const { shards } = await ops().getShards({ signal });
   const taken = shards.find(
     ({ shard, moveId }) => moveId !== undefined && plan.shards.some((planned) => planned.shard === shard),
@@ -141,7 +154,11 @@ async function blocked({ ops, signal }: Work, plan: MovePlan): Promise<CliFault>
       ...failed.map(({ check, detail }) => `✗ ${check}: ${detail}`),
       ...(taken === undefined || moveId === undefined ? [] : [`Shard ${taken.shard} is in the move ${moveId}.`]),
     ],
-    next: moveId === undefined ? ['mend what did not pass, then ask again'] : nextOfMove('shard-in-move', moveId),
+    next: [
+      ...(moveId === undefined ? [] : nextOfMove('shard-in-move', moveId)),
+      ...waysOn,
+      ...(moveId === undefined && waysOn.length === 0 ? ['mend what did not pass, then ask again'] : []),
+    ],
     exitCode: EXIT.refused,
     facts: { plan, ...(moveId === undefined ? {} : { moveId }) },
   });

@@ -88,7 +88,8 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
 
 const MAX_TIMEOUT_SECONDS = 3600;
 
-function secondsOf(text: string): number {
+/** For commander: seconds, above 0 and up to an hour. */
+export function secondsOf(text: string): number {
   const seconds = text.trim() === '' ? Number.NaN : Number(text);
   if (seconds > 0 && seconds <= MAX_TIMEOUT_SECONDS) return seconds;
   throw new InvalidArgumentError(`It needs seconds, above 0 and up to ${MAX_TIMEOUT_SECONDS}.`);

@@ -20,6 +20,9 @@ const NEXT: ReadonlyMap<string, readonly string[]> = new Map<ProblemCode, readon
   ['zone-not-found', ['borough status  lists the zones']],
   ['shard-not-found', ['borough shards  lists the shards', 'borough explain <tag>  finds the shard of a place']],
   ['move-not-found', ['borough move list  lists the moves']],
+  ['order-not-found', ['borough orders held  lists the orders that are held']],
+  ['order-not-held', ['borough orders held  lists those that are; a failover releases its own by itself']],
+  ['receipt-not-found', ['borough receipts list']],
   ['malformed-cursor', ['take the cursor from the last line of the page before']],
   ['move-blocked', ['mend what did not pass, then ask again; nothing was changed']],
 ]);

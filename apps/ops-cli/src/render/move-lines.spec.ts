@@ -114,6 +114,13 @@ describe('the way back', () => {
     expect(wayBack(move([shard(1, 'moved')]))).toEqual([`borough zone undrain a --why 'undo ${MOVE_ID}'`]);
   });
 
+  it('of a failover is the same, once the zone has rejoined', () => {
+    expect(wayBack(move([shard(1, 'moved')], { target: { kind: 'failover', zone: 'a' } }))).toEqual([
+      'borough zone rejoin a',
+      `borough zone undrain a --why 'undo ${MOVE_ID}'`,
+    ]);
+  });
+
   it('of shards is a move to each old owner, of those that moved', () => {
     const shards = [shard(1, 'moved'), shard(2, 'moved'), shard(5, 'kept'), { ...shard(9, 'moved'), from: 'c' }];
     const view = move(shards, { target: { kind: 'shards', shards: [1, 2, 5, 9], to: 'b' } });

@@ -9,6 +9,7 @@ const STATE_WORDS: Record<ShardState, string> = {
   waiting: 'waiting',
   intended: 'intended: routers hold its writes',
   fenced: 'fenced: the old owner writes no more',
+  sealed: 'sealed off: the old owner acknowledges no more',
   accepted: 'accepted: the new owner is certain',
   moved: 'moved',
   reverted: 'reverted: the old owner serves again',
@@ -18,6 +19,7 @@ const STATE_WORDS: Record<ShardState, string> = {
 /** What is under way interests most, then what went wrong, then what is to come. */
 const INTEREST: Record<ShardState, number> = {
   fenced: 0,
+  sealed: 0,
   accepted: 1,
   intended: 2,
   reverted: 3,
@@ -109,6 +111,11 @@ export function wayBack(move: MoveView): string[] {
   if (moved.length === 0) return [];
   const why = `--why ${shellWord(`undo ${move.moveId}`)}`;
   if (move.target.kind === 'drain') return [`borough zone undrain ${move.target.zone} ${why}`];
+  // Not before it is a full member again.
+  if (move.target.kind === 'failover') {
+    const { zone } = move.target;
+    return [`borough zone rejoin ${zone}`, `borough zone undrain ${zone} ${why}`];
+  }
   const byOldOwner = new Map<string, number[]>();
   for (const { shard, from } of moved) byOldOwner.set(from, [...(byOldOwner.get(from) ?? []), shard]);
   return [...byOldOwner].map(
@@ -150,6 +157,7 @@ function shardLine({ shard, area, from, to, state, pauseMs }: MoveShard, paint: 
       return paint.dim(line);
     case 'intended':
     case 'fenced':
+    case 'sealed':
     case 'accepted':
       return line;
   }
@@ -159,7 +167,7 @@ function countsWords(move: MoveView): string {
   const of = (...states: ShardState[]) => move.shards.filter(({ state }) => states.includes(state)).length;
   const parts = [`${of('moved')} of ${move.shards.length} moved`];
   const named: [string, number][] = [
-    ['on the way', of('intended', 'fenced', 'accepted')],
+    ['on the way', of('intended', 'fenced', 'sealed', 'accepted')],
     ['waiting', of('waiting')],
     ['reverted', of('reverted')],
     ['kept', of('kept')],

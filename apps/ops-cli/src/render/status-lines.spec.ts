@@ -88,3 +88,24 @@ it('the status shows how much of a zone’s log each other zone has not applied'
 
   expect(statusLines(view({ zones: [behind] }), [], PLAIN).join('\n')).toContain('b 0 B, c 1.2 MB');
 });
+
+describe('the links between zones', () => {
+  const link = { state: 'streaming' as const, lagBytes: 120, beatAgeMs: 300, applyErrors: 0, conflicts: 2 };
+  const linked = (more: Partial<NonNullable<ZoneStatus['links']>[number]>): ZonesView =>
+    view({
+      zones: [zone('a', { links: [{ ...link, from: 'b' }] }), zone('b', { links: [{ ...link, from: 'a', ...more }] })],
+    });
+
+  it('are not shown while all stream', () => {
+    expect(statusLines(linked({}), [], PLAIN).join('\n')).not.toContain('LINK');
+  });
+
+  it('are all shown once one of them does not', () => {
+    const text = statusLines(linked({ state: 'failing', applyErrors: 7, logLeftBytes: 2_000_000 }), [], PLAIN).join(
+      '\n',
+    );
+
+    expect(text).toMatch(/^b to a +streaming +300 ms ago +120 B +0 +2 +–$/m);
+    expect(text).toMatch(/^a to b +failing +300 ms ago +120 B +7 +2 +2\.0 MB more$/m);
+  });
+});

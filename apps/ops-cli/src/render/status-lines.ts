@@ -1,5 +1,5 @@
 /** The cluster at a glance, and what is wrong with it. */
-import { type ZonesView, type ZoneStatus } from '@borough/contracts';
+import { type LinkStatus, type ZonesView, type ZoneStatus } from '@borough/contracts';
 import { type Paint } from '../terminal/paint.js';
 import { tableLines } from './table.js';
 import { bytes, count, duration } from './words.js';
@@ -37,6 +37,7 @@ export function statusLines(view: ZonesView, faults: readonly string[], paint: P
       view.zones.map((zone) => zoneRow(zone, paint)),
     ),
     '',
+    ...linkLines(view.zones, paint),
     ...tableLines(
       ['ROUTER', 'TABLE', 'REPORTED', 'HELD'],
       view.routers.map(({ routerId, tableVersion: version, reportedMsAgo, heldRequests }) => [
@@ -51,6 +52,32 @@ export function statusLines(view: ZonesView, faults: readonly string[], paint: P
       ? ['no move runs']
       : runningMoves.map((moveId) => `move runs: borough move watch ${moveId}`)),
   ];
+}
+
+/** All links, once one of them does not stream: the others say whose fault it is. */
+function linkLines(zones: readonly ZoneStatus[], paint: Paint): string[] {
+  const links = zones.flatMap(({ zone, links: incoming }) => (incoming ?? []).map((link) => ({ to: zone, link })));
+  if (links.every(({ link }) => link.state === 'streaming')) return [];
+  return [
+    ...tableLines(
+      ['LINK', 'STATE', 'NEWEST BEAT', 'NOT YET APPLIED', 'ERRORS', 'CONFLICTS', 'LOG KEPT FOR'],
+      links.map(({ to, link }) => [
+        `${link.from} to ${to}`,
+        stateWords(link, paint),
+        link.beatAgeMs === undefined ? '–' : `${duration(link.beatAgeMs)} ago`,
+        link.lagBytes === undefined ? '–' : bytes(link.lagBytes),
+        link.applyErrors,
+        link.conflicts,
+        link.logLeftBytes === undefined ? '–' : `${bytes(link.logLeftBytes)} more`,
+      ]),
+    ),
+    '',
+  ];
+}
+
+/** A link that is sealed off is as it should be, until the zone rejoins. */
+function stateWords({ state }: LinkStatus, paint: Paint): string {
+  return state === 'streaming' || state === 'sealed' ? state : paint.red(state);
 }
 
 function zoneRow(zone: ZoneStatus, paint: Paint): (string | number)[] {

@@ -36,6 +36,8 @@ export function targetWords(target: MoveTarget): string {
       return `drain of zone ${target.zone}${target.to === undefined ? '' : ` to ${target.to}`}`;
     case 'undrain':
       return `undrain of zone ${target.zone}`;
+    case 'failover':
+      return `failover of zone ${target.zone}${target.declareLost === true ? ', which is declared lost' : ''}`;
   }
 }
 
@@ -49,6 +51,11 @@ export function numberList(numbers: readonly number[]): string {
   }
   const texts = ranges.map(({ from, to }) => (from === to ? `${from}` : `${from}-${to}`));
   return texts.join(', ');
+}
+
+/** What others wrote may hold anything, control characters of a terminal included: these become dots. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}]/gu, '·');
 }
 
 /** A word that a shell takes as one: quoted where it must be. */

@@ -1,7 +1,10 @@
 /** What the exit status of every verb means. Stable: scripts lean on it; the runbooks list it. */
 export const EXIT = {
   done: 0,
-  /** The move ended without having done all it was asked for; or `status --check` found something wrong. */
+  /**
+   * The move ended without having done all it was asked for, the zone that was followed is no full member in time, an audit
+   * found copies that differ or could not see everything, or `status --check` found something wrong.
+   */
   notAll: 1,
   /** The command line is wrong, or nobody confirmed. Nothing was changed. */
   usage: 2,
@@ -20,7 +23,7 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 /** For the foot of every help. */
 export const EXIT_LINES: readonly string[] = [
   '0    done',
-  '1    the move ended without doing all it was asked for (or status --check found something wrong)',
+  '1    not all of it: of a move, of a zone that was followed for as long as asked, of an audit, or of status --check',
   '2    wrong command line, or not confirmed; nothing was changed',
   '3    no coordinator could do it: none reached, none leads, or no majority',
   '4    refused, or blocked by a check; nothing was changed',
