@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
-import { coordinatorEnvironment, routerEnvironment, zoneEnvironment } from './apps.js';
+import { coordinatorEnvironment, ownServices, routerEnvironment, zoneEnvironment } from './apps.js';
 import { addressesOf } from './cluster-addresses.js';
+import { layoutOf } from './layout.js';
 import { planPorts } from './ports.js';
 
 const secrets = {
@@ -36,6 +37,40 @@ test('a coordinator gets every zone as a voter, and the router every zone API, b
     COORDINATOR_URLS: 'http://127.0.0.1:14001',
     NATS_URL: 'nats://n',
     ZONE_URLS: 'a=http://127.0.0.1:14010,b=http://127.0.0.1:14020',
+  });
+});
+
+test('coordinators give a lost zone up by themselves unless they are told to leave that to people', () => {
+  const policies = (failoverPolicy?: 'automatic' | 'manual') =>
+    ownServices(
+      addresses,
+      layoutOf('/somewhere'),
+      failoverPolicy === undefined ? {} : { failoverPolicy },
+    ).coordinators.map(({ command }) => command.environment?.['FAILOVER_POLICY']);
+  expect(policies()).toEqual(['automatic']);
+  expect(policies('manual')).toEqual(['manual']);
+});
+
+test('what stands between two services is what they are told to connect to; a zone reaches its own servers directly', () => {
+  const [zone] = addresses.zones;
+  if (zone === undefined) throw new Error('no zone');
+  const addressFor = (from: string, to: string, url: string): string => {
+    const between = new URL(url);
+    between.host = `${from}.${to}:1`;
+    return between.href;
+  };
+  expect(zoneEnvironment(zone, addresses.zones, addressFor)).toMatchObject({
+    API_DATABASE_URL: 'postgres://borough_api:pa@127.0.0.1:14011/borough',
+    PEER_DATABASE_URLS: 'b=postgres://borough_replication:pr@zone-a.postgres-b:1/borough',
+  });
+  expect(coordinatorEnvironment(addresses, 1, addressFor)).toMatchObject({
+    VOTER_DATABASE_URLS:
+      'a=postgres://borough_control:pc@coordinator-2.postgres-a:1/borough,b=postgres://borough_control:pc@coordinator-2.postgres-b:1/borough',
+    ZONE_URLS: 'a=http://coordinator-2.zone-a:1/,b=http://coordinator-2.zone-b:1/',
+  });
+  expect(routerEnvironment(addresses, 0, addressFor)).toMatchObject({
+    COORDINATOR_URLS: 'http://router.coordinator:1/',
+    ZONE_URLS: 'a=http://router.zone-a:1/,b=http://router.zone-b:1/',
   });
 });
 

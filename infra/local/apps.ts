@@ -18,52 +18,95 @@ export interface OwnServices {
   routers: ServiceDefinition[];
 }
 
-/** @param more is added to the environment of each, and wins */
-export function ownServices(addresses: ClusterAddresses, layout: Layout, more: Record<string, string>): OwnServices {
+/**
+ * At which address a service is to reach another: the address it has, or that of something between the two.
+ *
+ * @param from name of the service that connects, like `zone-a` (its Postgres connects there too), `coordinator`, `router-2`
+ * @param to name of the service that it connects to, like `postgres-b`, `zone-b`, `coordinator`
+ * @param url where that is
+ */
+export type AddressFor = (from: string, to: string, url: string) => string;
+
+/** Where it is. */
+const directly: AddressFor = (_from, _to, url) => url;
+
+/** How coordinators go about a lost zone: by themselves, or when they are told. */
+export type FailoverPolicy = 'automatic' | 'manual';
+
+export interface OwnServicesOptions {
+  /** Added to the environment of each; wins over ours. */
+  environment?: Record<string, string>;
+  /** Default: directly. A service and the Postgres and Redis of its own zone are one place: nothing comes between them. */
+  addressFor?: AddressFor;
+  /** Default: automatic. */
+  failoverPolicy?: FailoverPolicy;
+}
+
+export function ownServices(addresses: ClusterAddresses, layout: Layout, options: OwnServicesOptions): OwnServices {
+  const { addressFor, environment: more } = options;
   const define = (name: string, app: App, url: string, environment: Record<string, string>) =>
     ownService(name, app, url, { ...environment, ...more }, layout);
   return {
     zones: addresses.zones.map((zone) =>
-      define(`zone-${zone.id}`, 'zone', zone.apiUrl, zoneEnvironment(zone, addresses.zones)),
+      define(`zone-${zone.id}`, 'zone', zone.apiUrl, zoneEnvironment(zone, addresses.zones, addressFor)),
     ),
     coordinators: addresses.coordinatorUrls.map((url, at) =>
-      define(nameOf('coordinator', at), 'coordinator', url, coordinatorEnvironment(addresses, at)),
+      define(nameOf('coordinator', at), 'coordinator', url, {
+        ...coordinatorEnvironment(addresses, at, addressFor),
+        FAILOVER_POLICY: options.failoverPolicy ?? 'automatic',
+      }),
     ),
     routers: addresses.routerUrls.map((url, at) =>
-      define(nameOf('router', at), 'router', url, routerEnvironment(addresses, at)),
+      define(nameOf('router', at), 'router', url, routerEnvironment(addresses, at, addressFor)),
     ),
   };
 }
 
-export function zoneEnvironment(zone: ZoneAddresses, zones: readonly ZoneAddresses[]): Record<string, string> {
+export function zoneEnvironment(
+  zone: ZoneAddresses,
+  zones: readonly ZoneAddresses[],
+  addressFor: AddressFor = directly,
+): Record<string, string> {
   const peers = zones.filter((peer) => peer.id !== zone.id);
   return {
     ZONE_ID: zone.id,
     API_DATABASE_URL: zone.postgres.apiUrl,
     OWNER_DATABASE_URL: zone.postgres.ownerUrl,
-    PEER_DATABASE_URLS: named(peers, (peer) => peer.postgres.replicationUrl),
+    PEER_DATABASE_URLS: named(peers, ({ id, postgres }) =>
+      addressFor(`zone-${zone.id}`, `postgres-${id}`, postgres.replicationUrl),
+    ),
     REDIS_URL: zone.redisUrl,
   };
 }
 
 /** @param at which of the coordinators, from 0 */
-export function coordinatorEnvironment({ natsUrl, zones }: ClusterAddresses, at = 0): Record<string, string> {
+export function coordinatorEnvironment(
+  { natsUrl, zones }: ClusterAddresses,
+  at = 0,
+  addressFor: AddressFor = directly,
+): Record<string, string> {
+  const name = nameOf('coordinator', at);
   return {
     COORDINATOR_ID: `${at + 1}`,
-    NATS_URL: natsUrl,
-    VOTER_DATABASE_URLS: named(zones, (zone) => zone.postgres.controlUrl),
-    ZONE_URLS: named(zones, (zone) => zone.apiUrl),
+    NATS_URL: addressFor(name, 'nats', natsUrl),
+    VOTER_DATABASE_URLS: named(zones, ({ id, postgres }) => addressFor(name, `postgres-${id}`, postgres.controlUrl)),
+    ZONE_URLS: named(zones, ({ id, apiUrl }) => addressFor(name, `zone-${id}`, apiUrl)),
   };
 }
 
 /** @param at which of the routers, from 0 */
-export function routerEnvironment(addresses: ClusterAddresses, at = 0): Record<string, string> {
+export function routerEnvironment(
+  addresses: ClusterAddresses,
+  at = 0,
+  addressFor: AddressFor = directly,
+): Record<string, string> {
   const { coordinatorUrls, routerUrls, natsUrl, zones } = addresses;
+  const name = nameOf('router', at);
   return {
     ROUTER_ID: `router-${at + 1}`,
-    COORDINATOR_URLS: coordinatorUrls.join(','),
-    NATS_URL: natsUrl,
-    ZONE_URLS: named(zones, (zone) => zone.apiUrl),
+    COORDINATOR_URLS: coordinatorUrls.map((url, of) => addressFor(name, nameOf('coordinator', of), url)).join(','),
+    NATS_URL: addressFor(name, 'nats', natsUrl),
+    ZONE_URLS: named(zones, ({ id, apiUrl }) => addressFor(name, `zone-${id}`, apiUrl)),
     // With one router there is nothing to choose for a client; with more, each zone has one of its own.
     ...(routerUrls.length === 1
       ? {}

@@ -119,6 +119,41 @@ test('a service that a test kills stays down until the test starts it', async ()
   );
 });
 
+test('a zone that is killed dies whole, and starts again with its data', async () => {
+  cluster = await start();
+  await cluster.killZone('a', 'SIGKILL');
+  expect([pidOf(cluster, 'postgres-a'), pidOf(cluster, 'redis-a')]).toEqual([0, 0]);
+  expect([pidOf(cluster, 'postgres-b'), pidOf(cluster, 'redis-b')]).not.toContain(0);
+  await cluster.startZone('a');
+  expect(await query(ownerUrl(cluster), 'SELECT count(*)::int AS kept FROM kept')).toEqual([{ kept: 0 }]);
+});
+
+test('a frozen Postgres answers nobody, not even in an open session, until it goes on', async () => {
+  cluster = await start();
+  const client = new pg.Client({ connectionString: ownerUrl(cluster), ssl: false });
+  await client.connect();
+  try {
+    await cluster.killService('postgres-a', 'SIGSTOP');
+    let answers = 0;
+    const answered = client.query('SELECT 1').then(() => (answers += 1));
+    // Longer than a query takes by far; a process that goes on would have answered.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(answers).toBe(0);
+    await cluster.killService('postgres-a', 'SIGCONT');
+    expect(await answered).toBe(1);
+  } finally {
+    await client.end();
+  }
+});
+
+test('a frozen zone can be stopped all the same', async () => {
+  cluster = await start();
+  const pids = cluster.processes().map(({ pid }) => pid ?? 0);
+  await cluster.killZone('b', 'SIGSTOP');
+  await cluster.stop();
+  expect(pids.filter((pid) => birthOf(pid) !== undefined)).toEqual([]);
+});
+
 test('what a killed starter left running is ended by the next start, and nothing else', async () => {
   const program = `
     const { startCluster } = await import(${JSON.stringify(join(CHECKOUT, 'dist/infra/local/cluster.js'))});
@@ -138,6 +173,21 @@ test('what a killed starter left running is ended by the next start, and nothing
   cluster = await start();
   expect(orphans.filter((pid) => birthOf(pid) !== undefined)).toEqual([]);
   expect(notices.join('\n')).toMatch(/stopped what an earlier run left behind: .*nats \(\d+\), postgres-a \(\d+\)/);
+});
+
+test('a zone that lost its disk starts again with an empty database, which every role opens', async () => {
+  cluster = await start();
+  expect(() => {
+    cluster?.wipeZone('a');
+  }).toThrow(/postgres-a runs/);
+  await cluster.killZone('a', 'SIGKILL');
+  cluster.wipeZone('a');
+  await cluster.startZone('a');
+  const postgres = cluster.addresses.zones[0]?.postgres;
+  for (const url of [postgres?.ownerUrl, postgres?.apiUrl, postgres?.auditUrl]) {
+    expect(await query(url ?? '', "SELECT to_regclass('kept') AS kept")).toEqual([{ kept: null }]);
+  }
+  await query(ownerUrl(cluster), 'CREATE TABLE kept (id int PRIMARY KEY)');
 });
 
 test('a data directory that was only half made is made anew', async () => {

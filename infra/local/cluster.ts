@@ -10,7 +10,7 @@
  */
 import { accessSync, constants, mkdirSync, rmdirSync, rmSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
-import { ownServices, refuseMissingBuild } from './apps.js';
+import { ownServices, type OwnServicesOptions, refuseMissingBuild } from './apps.js';
 import { STARTER_CACHE } from './checkout.js';
 import { addressesOf, type ClusterAddresses } from './cluster-addresses.js';
 import { type ExternalServers, externalServers } from './external-servers.js';
@@ -20,7 +20,7 @@ import { natsService, natsUrl } from './nats.js';
 import { planPorts, portBaseFromEnvironment, type PortPlan, refuseTakenPorts } from './ports.js';
 import { findPostgresBinaries } from './postgres-binaries.js';
 import { isInitialised, postgresFiles } from './postgres-data.js';
-import { postgresOfZone } from './postgres.js';
+import { type PostgresOfZone, postgresOfZone } from './postgres.js';
 import { writePrivateJson } from './private-file.js';
 import { redisService, redisUrl } from './redis.js';
 import { type Report, reportStep } from './report.js';
@@ -32,7 +32,7 @@ import { together } from './together.js';
 import { claimDirectory } from './starter-claim.js';
 import { StarterError } from './starter-error.js';
 
-export interface ClusterOptions {
+export interface ClusterOptions extends OwnServicesOptions {
   /** Absolute. All data, logs and pid files live here; one starter at a time owns it. */
   directory: string;
   /** The cluster uses ports in [portBase, portBase + 40]. Default: BOROUGH_PORT_BASE, else 14000. */
@@ -46,8 +46,6 @@ export interface ClusterOptions {
   coordinators?: number;
   /** Told of each step and, once it runs, of restarts and warnings. */
   report: Report;
-  /** More environment for our own processes; it wins over ours. */
-  environment?: Record<string, string>;
   /** Where downloaded NATS and Redis are kept. Default: the cache of the checkout, which all its clusters share. */
   cache?: string;
   /** Aborting it ends a start under way; everything begun is stopped before `startCluster` rejects. */
@@ -61,12 +59,18 @@ export interface Cluster {
   processes(): readonly ProcessView[];
   /**
    * Plays an accident. An ending signal (SIGKILL, SIGTERM, SIGINT, SIGQUIT, SIGABRT) also suspends supervision: the process stays
-   * down until `startService`; resolves once it is gone. SIGKILL of a Postgres takes its workers with it. Any other signal
-   * (SIGSTOP, SIGCONT, SIGHUP) is just sent. A process killed from outside is started again by itself.
+   * down until `startService`; resolves once it is gone. SIGKILL of a Postgres takes its workers with it, SIGSTOP and SIGCONT
+   * reach them too. Any other signal (SIGHUP) is just sent. A process killed from outside is started again by itself.
    */
   killService(name: string, signal: NodeJS.Signals): Promise<void>;
+  /** The same for all processes of a zone at once: its API, its Postgres, its Redis, as far as this cluster runs them. */
+  killZone(zone: string, signal: NodeJS.Signals): Promise<void>;
+  /** Deletes the data directory of a zone's Postgres; the next start makes an empty one. @throws StarterError while it runs */
+  wipeZone(zone: string): void;
   /** Starts a killed service; resolves when it is ready. Does nothing but wait for a running one. */
   startService(name: string): Promise<void>;
+  /** Starts what was killed of a zone, its API last. */
+  startZone(zone: string): Promise<void>;
   /** Stops all in order and gives the directory up. Safe to call again: later calls wait for the first. */
   stop(): Promise<void>;
 }
@@ -98,27 +102,57 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   try {
     await stopLeftovers(layout, notice);
     for (const folder of [layout.runFolder, layout.logsFolder]) mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const addresses = await startAll(options, plan, layout, group);
+    const databases = new Map<string, PostgresOfZone>();
+    const addresses = await startAll(options, plan, layout, group, databases);
     writePrivateJson(layout.addressesFile, addresses);
     let ended: Promise<void> | undefined;
-    return {
-      addresses,
-      processes: () => group.processes(),
-      killService: async (name, signal) => group.service(name).signal(signal),
-      startService: async (name) => group.service(name).start(),
-      stop: () => (ended ??= end()),
-    };
+    return { addresses, ...accidents(group, databases), stop: () => (ended ??= end()) };
   } catch (error) {
     await end();
     throw error;
   }
 }
 
+/** What a caller may do to a cluster that runs. @param databases by name of their service */
+function accidents(
+  group: ServiceGroup,
+  databases: ReadonlyMap<string, PostgresOfZone>,
+): Omit<Cluster, 'addresses' | 'stop'> {
+  const startService = async (name: string): Promise<void> => {
+    const service = group.service(name);
+    const database = databases.get(name);
+    if (service.pid === undefined) await database?.prepare();
+    await service.start();
+    await database?.bootstrap();
+  };
+  return {
+    processes: () => group.processes(),
+    killService: async (name, signal) => group.service(name).signal(signal),
+    killZone: async (zone, signal) => {
+      const services = group.servicesNamed([`zone-${zone}`, `redis-${zone}`, `postgres-${zone}`]);
+      await Promise.all(services.map((service) => service.signal(signal)));
+    },
+    wipeZone: (zone) => {
+      const name = `postgres-${zone}`;
+      if (group.service(name).pid !== undefined) throw new StarterError(`${name} runs: kill it before its data goes.`);
+      databases.get(name)?.wipe();
+    },
+    startService,
+    startZone: async (zone) => {
+      const there = group.processes().map(({ name }) => name);
+      await Promise.all([`postgres-${zone}`, `redis-${zone}`].filter((name) => there.includes(name)).map(startService));
+      if (there.includes(`zone-${zone}`)) await startService(`zone-${zone}`);
+    },
+  };
+}
+
+/** @param databases is filled in */
 async function startAll(
   options: ClusterOptions,
   plan: PortPlan,
   layout: Layout,
   group: ServiceGroup,
+  databases: Map<string, PostgresOfZone>,
 ): Promise<ClusterAddresses> {
   const external = await externalServers(plan.zones.length);
   await refuseTakenPorts(wantedPorts(options, plan, external), plan.routers[0] ?? 0);
@@ -129,7 +163,7 @@ async function startAll(
   const redisUrls = external.redisUrls ?? plan.zones.map((zone) => redisUrl(zone.redis, secrets));
   const addresses = addressesOf(plan, secrets, external.natsUrl ?? natsUrl(plan.nats, secrets), redisUrls);
   await together(options.signal, [
-    (signal) => startPostgres(options.report, plan, layout, group, secrets, signal),
+    (signal) => startPostgres(options.report, plan, layout, group, secrets, databases, signal),
     (signal) => startNatsAndRedis(options, plan, layout, group, secrets, external, signal),
   ]);
   if (options.services === 'all') await startOwn(options, addresses, layout, group);
@@ -143,6 +177,7 @@ function startPostgres(
   layout: Layout,
   group: ServiceGroup,
   secrets: Secrets,
+  databases: Map<string, PostgresOfZone>,
   signal: AbortSignal,
 ): Promise<void> {
   return reportStep(report, `Postgres, ${plan.zones.length} zones`, async (progress) => {
@@ -152,9 +187,11 @@ function startPostgres(
     await together(
       signal,
       plan.zones.map(({ id, postgres: port }) => async (own) => {
-        const { definition, bootstrap } = await postgresOfZone(id, port, layout, binaries, secrets, own);
-        await group.start('postgres', definition, own);
-        await bootstrap();
+        const database = await postgresOfZone(id, port, layout, binaries, secrets);
+        databases.set(database.definition.name, database);
+        await database.prepare(own);
+        await group.start('postgres', database.definition, own);
+        await database.bootstrap();
       }),
     );
   });
@@ -198,7 +235,7 @@ function startOwn(
   layout: Layout,
   group: ServiceGroup,
 ): Promise<void> {
-  const { zones, coordinators, routers } = ownServices(addresses, layout, options.environment ?? {});
+  const { zones, coordinators, routers } = ownServices(addresses, layout, options);
   const title = `Zones ${addresses.zones.map(({ id }) => id).join(', ')}, ${several('coordinator', coordinators.length)}, ${several('router', routers.length)}`;
   return reportStep(options.report, title, async (progress) => {
     const waiting = new Set([...zones, ...coordinators, ...routers].map(({ name }) => name));

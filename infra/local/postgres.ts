@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { type Layout } from './layout.js';
 import { commandLineOf } from './os-process.js';
 import { choosePostgresAccount, commandAs } from './postgres-account.js';
@@ -10,23 +11,25 @@ import { type ServiceDefinition } from './service.js';
 /** One zone's Postgres, ready to be started as a service. */
 export interface PostgresOfZone {
   definition: ServiceDefinition;
+  /** While it is down: makes the data directory if there is none. */
+  prepare: (signal?: AbortSignal) => Promise<void>;
+  /** Deletes the data directory of one that is down; `prepare` then makes a new and empty one. */
+  wipe: () => void;
   /** Once it runs: makes database and roles if that was not done yet. */
   bootstrap: () => Promise<void>;
 }
 
-/** Makes the data directory of a zone's Postgres if need be, and says how to run it. Loopback and TCP only, no socket file. */
+/** Says how to run a zone's Postgres: loopback and TCP only, no socket file. */
 export async function postgresOfZone(
   zone: string,
   port: number,
   layout: Layout,
   binaries: PostgresBinaries,
   secrets: Secrets,
-  signal?: AbortSignal,
 ): Promise<PostgresOfZone> {
   const name = `postgres-${zone}`;
   const files = postgresFiles(layout.serviceFolder(name));
   const account = await choosePostgresAccount(files.data, binaries.postgres);
-  await prepareData(files, binaries, account, secrets, signal);
   const args = [
     '-D',
     files.data,
@@ -55,5 +58,12 @@ export async function postgresOfZone(
       forgetForeignPid(files, (pid) => commandLineOf(pid)?.includes(files.data) === true);
     },
   };
-  return { definition, bootstrap: () => bootstrap(files, port, secrets) };
+  return {
+    definition,
+    prepare: (signal) => prepareData(files, binaries, account, secrets, signal),
+    wipe: () => {
+      rmSync(files.folder, { recursive: true, force: true });
+    },
+    bootstrap: () => bootstrap(files, port, secrets),
+  };
 }

@@ -39,6 +39,11 @@ export class ServiceGroup {
     throw new StarterError(`There is no service ${name}; there are ${[...this.#services.keys()].sort().join(', ')}.`);
   }
 
+  /** Those of these names that there are. */
+  servicesNamed(names: readonly string[]): Service[] {
+    return names.flatMap((name) => this.#services.get(name)?.service ?? []);
+  }
+
   processes(): readonly ProcessView[] {
     return [...this.#services.values()].map(({ service: { name, pid, restarts } }) => ({ name, pid, restarts }));
   }

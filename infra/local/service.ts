@@ -94,7 +94,7 @@ export class Service {
     if (child === undefined) return;
     for (const { signal, waitMs } of this.definition.stopSteps) {
       child.kill(signal);
-      child.kill('SIGCONT'); // one that a test has paused would not hear the first
+      this.#continueTree(child); // one that a test has frozen would not hear the first
       if (await hasEnded(child, waitMs)) return;
     }
     this.#killTree(child);
@@ -109,13 +109,16 @@ export class Service {
 
   /**
    * Sends a signal, as a test does that plays an accident. One that ends a process also suspends its supervision, until `start`;
-   * with SIGKILL its own children die in the same moment.
+   * with SIGKILL its own children die in the same moment, and with SIGSTOP and SIGCONT they stop and go on with it.
    *
    * @returns for an ending signal, once the process is gone
    */
   async signal(signal: NodeJS.Signals): Promise<void> {
     if (!ENDING_SIGNALS.includes(signal)) {
-      if (this.#state.kind === 'up') this.#state.child.kill(signal);
+      if (this.#state.kind !== 'up') return;
+      if (signal === 'SIGSTOP') this.#stopTree(this.#state.child);
+      else if (signal === 'SIGCONT') this.#continueTree(this.#state.child);
+      else this.#state.child.kill(signal);
       return;
     }
     const child = this.#letGo();
@@ -192,6 +195,17 @@ export class Service {
     const children = child.pid === undefined ? [] : childrenOf(child.pid);
     child.kill('SIGKILL');
     for (const pid of children) signalProcess(pid, 'SIGKILL');
+  }
+
+  /** The parent first: one that is stopped makes no more children. */
+  #stopTree(child: ChildProcess): void {
+    child.kill('SIGSTOP');
+    for (const pid of child.pid === undefined ? [] : childrenOf(child.pid)) signalProcess(pid, 'SIGSTOP');
+  }
+
+  #continueTree(child: ChildProcess): void {
+    for (const pid of child.pid === undefined ? [] : childrenOf(child.pid)) signalProcess(pid, 'SIGCONT');
+    child.kill('SIGCONT');
   }
 
   #startError(what: string): StarterError {

@@ -1,5 +1,6 @@
 /** `npm start`: a cluster from the checkout's own directory, until Ctrl-C. */
 import { cac } from 'cac';
+import { type FailoverPolicy } from './apps.js';
 import { STARTER_DIRECTORY } from './checkout.js';
 import { type ClusterAddresses } from './cluster-addresses.js';
 import { type Cluster, startCluster } from './cluster.js';
@@ -8,6 +9,7 @@ import { makeDemoData, thingsToTry } from './demo.js';
 import { layoutOf } from './layout.js';
 import { DEFAULT_PORT_BASE } from './ports.js';
 import { type Report, reportStep } from './report.js';
+import { StarterError } from './starter-error.js';
 
 /**
  * npm passes a terminal's Ctrl-C on to us although we have had it ourselves; that echo is not a second one. A person takes
@@ -20,6 +22,7 @@ interface Options {
   demo: boolean;
   routers: number;
   coordinators: number;
+  failover: string;
 }
 
 const cli = cac('npm start --');
@@ -28,6 +31,9 @@ cli
   .option('--infrastructure', 'Only Postgres, NATS and Redis, without our own processes')
   .option('--routers <n>', 'How many routers, 1 to 4', { default: 1 })
   .option('--coordinators <n>', 'How many coordinators, 1 to 4', { default: 1 })
+  .option('--failover <policy>', 'Who gives a lost zone up: automatic, or manual (only people do)', {
+    default: 'automatic',
+  })
   .option('--no-demo', 'Without the three demo areas and stores')
   .example(`BOROUGH_PORT_BASE=15000 npm start   # other ports; the default is ${DEFAULT_PORT_BASE}`)
   .action(start);
@@ -43,6 +49,7 @@ try {
 
 async function start(options: Options): Promise<void> {
   const begin = performance.now();
+  const failoverPolicy = failoverPolicyOf(options.failover);
   const report = consoleReport(process.stdout);
   const stop = new AbortController();
   const kill = new AbortController();
@@ -54,6 +61,7 @@ async function start(options: Options): Promise<void> {
       services: options.infrastructure === true ? 'infrastructure' : 'all',
       routers: options.routers,
       coordinators: options.coordinators,
+      failoverPolicy,
       report,
       signal: stop.signal,
       killSignal: kill.signal,
@@ -71,6 +79,11 @@ async function start(options: Options): Promise<void> {
     await cluster.stop();
     console.log('Stopped.');
   }
+}
+
+function failoverPolicyOf(text: string): FailoverPolicy {
+  if (text === 'automatic' || text === 'manual') return text;
+  throw new StarterError(`--failover must be automatic or manual, not "${text}".`);
 }
 
 function listenForSignals(stop: AbortController, kill: AbortController): void {

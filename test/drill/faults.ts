@@ -1,7 +1,7 @@
 /** What goes wrong in a drill, each around some moves: the moves go on meanwhile. */
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CRASH_POINTS } from '../../apps/coordinator/src/moves/crash-points.js';
+import { HANDOVER_STEPS } from '../../apps/coordinator/src/moves/crash-points.js';
 import { type Cluster } from '../../infra/local/cluster.js';
 import { type MoveDriver, type MoveResult } from './moves.js';
 import { type Fault } from './options.js';
@@ -42,7 +42,7 @@ export async function playFault(fault: Fault, parts: FaultParts): Promise<MoveRe
 /** The coordinator that carries out a move is killed at each of its steps in turn. */
 async function killCoordinators({ cluster, driver, crashPointFile, say }: FaultParts): Promise<MoveResult[]> {
   const results: MoveResult[] = [];
-  for (const point of CRASH_POINTS) {
+  for (const point of HANDOVER_STEPS) {
     // The one killed before may still be starting: a cluster that loses both at once waits for that.
     await coordinatorsReady(cluster);
     writeFileSync(crashPointFile, point);
@@ -58,7 +58,8 @@ async function killCoordinators({ cluster, driver, crashPointFile, say }: FaultP
   return results;
 }
 
-async function coordinatorsReady({ addresses }: Cluster): Promise<void> {
+/** Every coordinator answers that it is ready. */
+export async function coordinatorsReady({ addresses }: Cluster): Promise<void> {
   for (const url of addresses.coordinatorUrls) {
     while (!(await isReady(url))) await sleep(20);
   }

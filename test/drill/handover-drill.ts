@@ -1,21 +1,21 @@
-import { createWriteStream, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { once } from 'node:events';
 import { type Cluster, startCluster } from '../../infra/local/cluster.js';
 import { consoleReport } from '../../infra/local/console.js';
 import { freeBaseAfter, portBaseFromEnvironment } from '../../infra/local/ports.js';
 import { seededRandom } from '../load/replay/seeded-random.js';
 import { checkHistory } from './checker/check-history.js';
-import { type History, type LockInterval, type RequestRecord } from './checker/history.js';
+import { type History } from './checker/history.js';
 import { nowMs } from './clock.js';
 import { playFault } from './faults.js';
 import { PlainClient, SdkClient } from './load/clients.js';
 import { Load } from './load/load.js';
-import { MoveDriver, type MoveResult } from './moves.js';
+import { locksOf, MoveDriver, type MoveResult } from './moves.js';
 import { type Fault, type HandoverOptions } from './options.js';
 import { type DrillReport, reportOf } from './report.js';
 import { setUpAreas } from './set-up.js';
-import { readZone } from './zone-rows.js';
+import { quietZones } from './zone-rows.js';
+import { writeHistory } from './write-history.js';
 
 /** Load before the first move and after the last, in ms: connections are open, caches warm. */
 const WARM_UP_MS = 2_000;
@@ -46,6 +46,8 @@ export async function handoverDrill(options: HandoverOptions, parts: DrillParts)
     routers: options.routers,
     coordinators: options.coordinators,
     environment: { CRASH_POINT_FILE: crashPointFile },
+    // What is frozen here comes back: it is handovers that are tried.
+    failoverPolicy: 'manual',
     report: consoleReport(process.stdout),
     signal,
   });
@@ -121,8 +123,8 @@ async function drillOn(
   const heldRequests = await heldByRouters(addresses.routerUrls);
   const history: History = {
     requests: load.records,
-    zones: await quietZones(cluster),
-    locks: locksOf(results),
+    zones: await quietZones(addresses.zones),
+    locks: locksOf(results.flatMap((result) => (result.kind === 'ended' ? [result.move] : []))),
     // Coordinators and zones note whole ms; the drill's own clock may have drifted from the machine's since it started.
     clockErrorMs: 2 + Math.abs(Date.now() - nowMs()),
   };
@@ -139,39 +141,6 @@ function faultPlan({ fault, moves }: HandoverOptions): Map<number, Fault[]> {
   return plan;
 }
 
-function locksOf(results: readonly MoveResult[]): LockInterval[] {
-  return results.flatMap((result) => {
-    if (result.kind === 'refused') return [];
-    const { moveId, shards } = result.move;
-    return shards.flatMap(({ shard, epoch, fencedAt, servedAt }) =>
-      fencedAt === undefined
-        ? []
-        : [
-            {
-              shard,
-              epoch,
-              moveId,
-              fencedAt: Date.parse(fencedAt),
-              ...(servedAt === undefined ? {} : { servedAt: Date.parse(servedAt) }),
-            },
-          ],
-    );
-  });
-}
-
-/** The rows of every zone, once two readings in a row are the same: replication has come to rest. */
-async function quietZones({ addresses }: Cluster): Promise<History['zones']> {
-  let before = '';
-  for (let tried = 0; tried < 20; tried += 1) {
-    const zones = await Promise.all(addresses.zones.map(readZone));
-    const sizes = JSON.stringify(zones.map(({ orders, events, keys }) => [orders.length, events.length, keys.length]));
-    if (sizes === before) return zones;
-    before = sizes;
-    await new Promise((resolve) => setTimeout(resolve, 300));
-  }
-  throw new Error('the zones do not come to rest');
-}
-
 /** From the routers' own counters. */
 async function heldByRouters(routerUrls: readonly string[]): Promise<number> {
   const texts = await Promise.all(routerUrls.map(async (url) => (await fetch(`${url}/metrics`)).text()));
@@ -179,15 +148,6 @@ async function heldByRouters(routerUrls: readonly string[]): Promise<number> {
     .flatMap((text) => text.split('\n'))
     .filter((line) => line.startsWith('borough_hold_held_total'))
     .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
-}
-
-async function writeHistory(file: string, records: readonly RequestRecord[]): Promise<void> {
-  const stream = createWriteStream(file);
-  for (const record of records) {
-    if (!stream.write(`${JSON.stringify(record)}\n`)) await once(stream, 'drain');
-  }
-  stream.end();
-  await once(stream, 'finish');
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -1,11 +1,31 @@
 import { moveView, shardsView, type MoveTarget, type MoveView } from '@borough/contracts';
 import { type ClusterAddresses } from '../../infra/local/cluster-addresses.js';
 import { askLeader, readFromAny } from '../support/coordinators.js';
+import { type LockInterval } from './checker/history.js';
 
 /** How often a move under way is asked after, in ms. */
 const ASK_EVERY_MS = 10;
 /** A move that has not ended by then is a breach: every coordinator that dies is followed within 3 s. */
 const ENDED_WITHIN_MS = 60_000;
+
+/** When a move kept each shard from being written: from its fence, or from when its owner was sealed off. */
+export function locksOf(moves: readonly MoveView[]): LockInterval[] {
+  return moves.flatMap(({ moveId, shards }) =>
+    shards.flatMap(({ shard, epoch, fencedAt, servedAt }) =>
+      fencedAt === undefined
+        ? []
+        : [
+            {
+              shard,
+              epoch,
+              moveId,
+              fencedAt: Date.parse(fencedAt),
+              ...(servedAt === undefined ? {} : { servedAt: Date.parse(servedAt) }),
+            },
+          ],
+    ),
+  );
+}
 
 /** What became of a move that was asked for. */
 export type MoveResult =

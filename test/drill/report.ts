@@ -1,9 +1,10 @@
 import { build } from 'hdr-histogram-js';
 import { type Breach, type BreachKind, countBreaches } from './checker/breach.js';
-import { type History } from './checker/history.js';
+import { type History, type RequestRecord } from './checker/history.js';
 import { type MoveResult } from './moves.js';
 
-interface Percentiles {
+/** In ms with one decimal; zeros when there is nothing. */
+export interface Percentiles {
   readonly p50: number;
   readonly p99: number;
   readonly max: number;
@@ -60,7 +61,7 @@ export function reportOf(facts: ReportFacts): DrillReport {
   const counts: Record<BreachKind, number> = countBreaches(breaches);
   const shards = results.flatMap((result) => (result.kind === 'ended' ? result.move.shards : []));
   const moved = shards.filter(({ state }) => state === 'moved');
-  const latencies = (client?: 'plain' | 'sdk'): number[] =>
+  const latencies = (client?: RequestRecord['client']): number[] =>
     history.requests.flatMap((request) =>
       client === undefined || request.client === client ? [request.answeredAt - request.scheduledAt] : [],
     );
@@ -148,15 +149,14 @@ function slowestWrites({ requests, locks }: History): number[] {
   });
 }
 
-/** In ms with one decimal; zeros when there is nothing. */
-function percentiles(values: readonly number[]): Percentiles {
+export function percentiles(values: readonly number[]): Percentiles {
   if (values.length === 0) return { p50: 0, p99: 0, max: 0 };
   // In tenths: the histogram counts whole numbers.
   const histogram = build({ numberOfSignificantValueDigits: 3 });
   for (const value of values) histogram.recordValue(Math.max(0, Math.round(value * 10)));
   return {
-    p50: histogram.getValueAtPercentile(50) / 10,
-    p99: histogram.getValueAtPercentile(99) / 10,
+    p50: Math.min(histogram.getValueAtPercentile(50), histogram.maxValue) / 10,
+    p99: Math.min(histogram.getValueAtPercentile(99), histogram.maxValue) / 10,
     max: histogram.maxValue / 10,
   };
 }

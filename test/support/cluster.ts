@@ -40,6 +40,8 @@ export async function startTestCluster(name: string, more: Partial<ClusterOption
     directory,
     portBase: await freeTestPortBase(6_000),
     services: 'all',
+    // A test says itself when a zone is given up.
+    failoverPolicy: 'manual',
     ...more,
     report: (step) => {
       if (step.state === 'notice') notices.push(step.text);

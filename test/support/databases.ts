@@ -25,9 +25,11 @@ pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 /**
  * Clones a fresh database from the migrated template. `drop()` it after the test; that also fails the test when it left
  * a connection open.
+ *
+ * @param server which of the run's three servers, from 0
  */
-export async function createZoneDatabase(): Promise<ZoneDatabase> {
-  const [zone] = inject('infrastructure').zones;
+export async function createZoneDatabase(server = 0): Promise<ZoneDatabase> {
+  const zone = inject('infrastructure').zones[server];
   if (zone === undefined) throw new Error('the global set-up started no zone');
   const { postgres } = zone;
   const name = `test_${randomBytes(6).toString('hex')}`;
@@ -50,6 +52,7 @@ export async function createZoneDatabase(): Promise<ZoneDatabase> {
     query,
     claim: async (zoneId) => {
       await query('INSERT INTO control.zone (id) VALUES ($1)', [zoneId]);
+      await query('UPDATE control.voter SET is_voting = true');
     },
     own: async (shard, { owner, epoch = 1, state = 'serving' }) => {
       await query(

@@ -101,7 +101,7 @@ describe('when another zone’s Postgres', () => {
     await expect.poll(() => settingOf('a'), PATIENT).toBe('FIRST 1 (borough_b_from_a)');
     const placedByThen = stream.acknowledged.length;
     await expect.poll(() => stream.acknowledged.length, PATIENT).toBeGreaterThan(placedByThen + 10);
-    expect(cluster.notices.some((notice) => /zone-a .*zone c dropped from the in-sync set/.test(notice))).toBe(true);
+    expect(cluster.notices.some((notice) => /zone-a .*zone c dropped from the in-sync record/.test(notice))).toBe(true);
 
     await resumePostgres('c', signal);
     await expect.poll(() => settingOf('a'), PATIENT).toMatch(/^FIRST 2 /);

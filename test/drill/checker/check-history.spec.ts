@@ -177,6 +177,43 @@ describe('a correct history', () => {
   });
 });
 
+describe('a zone that was asked itself', () => {
+  it('may refuse: that is no failed request', () => {
+    const { answer, ...request } = GOOD.requests[write(1)] ?? ({} as RequestRecord);
+    expect(answer).toBeDefined();
+    const refused: RequestRecord = {
+      ...request,
+      client: 'direct',
+      key: 'direct-1',
+      isOk: false,
+      failure: 'wrong-zone',
+    };
+    expect(checkHistory({ ...GOOD, requests: [...GOOD.requests, refused] })).toEqual([]);
+  });
+
+  it('may show what is old when it says so, and not when it does not', () => {
+    const old = withAnswer(read(4), { version: 2, status: 'accepted' }).requests[read(4)];
+    if (old === undefined) throw new Error('no read');
+    const asked = (more: Partial<RequestRecord>): History => ({
+      ...GOOD,
+      requests: [...GOOD.requests, { ...old, client: 'direct', ...more }],
+    });
+    expect(checkHistory(asked({ staleMs: 1_500 }))).toEqual([]);
+    expect(kindsOf(asked({}))).toEqual(new Set(['stale-read']));
+  });
+
+  it('loses what it acknowledges after another took its place', () => {
+    const late: RequestRecord = {
+      ...(GOOD.requests[write(1)] ?? ({} as RequestRecord)),
+      client: 'direct',
+      key: 'direct-1',
+      content: 'bread direct',
+      answer: { orderId: 'ord_9', version: 1, status: 'placed', content: 'bread direct', digest: 'x' },
+    };
+    expect(kindsOf({ ...GOOD, requests: [...GOOD.requests, late] })).toContain('lost-write');
+  });
+});
+
 describe('a planted breach is found', () => {
   it.each<[string, BreachKind, History]>([
     ['a request that failed', 'failed-request', withRequest(write(1), { isOk: false, failure: 'hold-timeout' })],
@@ -238,6 +275,19 @@ describe('a planted breach is found', () => {
       'a row that only one zone has',
       'zones-differ',
       withZone('b', (rows) => ({ ...rows, keys: [...rows.keys, digested({ key: 'x', shard: 7, epoch: 1 })] })),
+    ],
+    [
+      'a table that one zone has otherwise',
+      'zones-differ',
+      withZone('b', (rows) => ({ ...rows, tables: { stores: '2 rows, 7' } })),
+    ],
+    [
+      'a table with other rows',
+      'zones-differ',
+      {
+        ...GOOD,
+        zones: GOOD.zones.map((rows, at) => ({ ...rows, tables: { stores: `2 rows, ${at === 1 ? 8 : 7}` } })),
+      },
     ],
     ['a read of less than was acknowledged', 'stale-read', withAnswer(read(4), { version: 2, status: 'accepted' })],
     ['a read of another status', 'stale-read', withAnswer(read(4), { status: 'placed' })],

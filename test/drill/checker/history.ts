@@ -7,7 +7,8 @@
 
 /** One request of a client, as it ended. */
 export interface RequestRecord {
-  readonly client: 'plain' | 'sdk';
+  /** `direct`: it asked one zone itself, as a client does that has not heard that it is another's turn. */
+  readonly client: 'plain' | 'sdk' | 'direct';
   readonly kind: 'place' | 'change' | 'read';
   readonly shard: number;
   /** The idempotency key of a place or a change. */
@@ -22,7 +23,7 @@ export interface RequestRecord {
   readonly scheduledAt: number;
   readonly sentAt: number;
   readonly answeredAt: number;
-  /** Anything but the answer that was asked for is a failure: the load asks for nothing that may be refused. */
+  /** Anything but the answer that was asked for is a failure: the load asks for nothing that may be refused, but of a zone itself. */
   readonly isOk: boolean;
   /** Of the last answer, where there was one. */
   readonly status?: number;
@@ -32,6 +33,8 @@ export interface RequestRecord {
   /** Which zone answered, where the answer says so; and whether it repeats an earlier answer. */
   readonly zone?: string;
   readonly isReplay?: boolean;
+  /** The answer says itself that it may be so many ms old. */
+  readonly staleMs?: number;
 }
 
 export interface OrderAnswer {
@@ -49,6 +52,8 @@ export interface ZoneRows {
   readonly orders: readonly OrderRow[];
   readonly events: readonly EventRow[];
   readonly keys: readonly KeyRow[];
+  /** What else is the same everywhere: a digest of each replicated table, by name. */
+  readonly tables?: Readonly<Record<string, string>>;
 }
 
 export interface OrderRow {

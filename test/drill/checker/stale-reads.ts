@@ -1,4 +1,4 @@
-/** A read shows what was acknowledged before it was sent, or what came after. */
+/** A read shows what was acknowledged before it was sent, or what came after; or it says that it may be old. */
 import { type Breach } from './breach.js';
 import { type Acknowledged, type Evidence } from './evidence.js';
 import { grouped } from './grouped.js';
@@ -6,6 +6,7 @@ import { grouped } from './grouped.js';
 export function* staleReads({ writes, reads }: Evidence): Generator<Breach> {
   const byOrder = grouped(writes, ({ answer }) => answer.orderId);
   for (const read of reads) {
+    if (read.staleMs !== undefined) continue;
     const fault = faultOf(read, byOrder.get(read.orderId ?? '') ?? []);
     if (fault !== undefined) yield { kind: 'stale-read', detail: `order ${read.orderId ?? '-'} ${fault}` };
   }

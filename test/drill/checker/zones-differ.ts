@@ -17,7 +17,7 @@ export function* zonesThatDiffer({ history }: Evidence): Generator<Breach> {
   }
 }
 
-function rowsOf({ orders, events, keys }: ZoneRows): Map<string, string> {
+function rowsOf({ orders, events, keys, tables }: ZoneRows): Map<string, string> {
   const rows = new Map<string, string>();
   for (const { orderId, epoch, version, status, digest } of orders) {
     rows.set(`order ${orderId}`, `version ${version} of epoch ${epoch}, ${status} (${digest})`);
@@ -26,6 +26,7 @@ function rowsOf({ orders, events, keys }: ZoneRows): Map<string, string> {
     rows.set(`the change to ${versionKey(orderId, orderVersion)}`, `${kind} of epoch ${epoch} (${digest})`);
   }
   for (const { key, epoch, digest } of keys) rows.set(`key ${key}`, `epoch ${epoch} (${digest})`);
+  for (const [table, digest] of Object.entries(tables ?? {})) rows.set(`table ${table}`, digest);
   return rows;
 }
 

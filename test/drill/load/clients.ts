@@ -1,5 +1,11 @@
-/** The two ways in which the load reaches the cluster: as plain HTTP that tries once, and through the SDK. */
-import { orderView, problemDocument, type OrderView, type PlaceOrderRequest } from '@borough/contracts';
+/** The ways in which the load reaches the cluster: as plain HTTP that tries once, through the SDK, and past the routers. */
+import {
+  orderView,
+  problemDocument,
+  STALE_MS_HEADER,
+  type OrderView,
+  type PlaceOrderRequest,
+} from '@borough/contracts';
 import { createDeliveryClient, DeliveryProblem, type DeliveryClient } from '@borough/client';
 import { Pool } from 'undici';
 
@@ -12,10 +18,12 @@ export interface Outcome {
   readonly order?: OrderView;
   readonly zone?: string;
   readonly isReplay?: boolean;
+  /** The answer says itself that it may be so many ms old. */
+  readonly staleMs?: number;
 }
 
 export interface LoadClient {
-  readonly kind: 'plain' | 'sdk';
+  readonly kind: 'plain' | 'sdk' | 'direct';
   place(request: PlaceOrderRequest, key: string): Promise<Outcome>;
   change(orderId: string, change: OrderChange, key: string): Promise<Outcome>;
   read(orderId: string): Promise<Outcome>;
@@ -27,19 +35,25 @@ export type OrderChange = 'accept' | 'cancel';
 
 /** Above every wait that is promised: what takes longer counts as failed. */
 const ANSWER_WITHIN_MS = 30_000;
-const CONNECTIONS_PER_ROUTER = 64;
+const CONNECTIONS_PER_SERVER = 64;
 
-/** Sends each request once, to the routers in turn, and retries nothing. */
+/** Sends each request once, to the servers in turn, and retries nothing. */
 export class PlainClient implements LoadClient {
-  readonly kind = 'plain';
   private readonly pools: readonly Pool[];
   private next = 0;
 
-  constructor(routerUrls: readonly string[]) {
-    this.pools = routerUrls.map(
+  /**
+   * @param urls of routers, or of the API of one zone
+   * @param kind `direct`: it asks a zone itself
+   */
+  constructor(
+    urls: readonly string[],
+    readonly kind: 'plain' | 'direct' = 'plain',
+  ) {
+    this.pools = urls.map(
       (url) =>
         new Pool(url, {
-          connections: CONNECTIONS_PER_ROUTER,
+          connections: CONNECTIONS_PER_SERVER,
           pipelining: 1,
           headersTimeout: ANSWER_WITHIN_MS,
           bodyTimeout: ANSWER_WITHIN_MS,
@@ -87,12 +101,14 @@ export class PlainClient implements LoadClient {
         return { isOk: false, status: answer.statusCode, failure: problemCode(answer.statusCode, text) };
       }
       const zone = answer.headers['borough-zone'];
+      const staleMs = answer.headers[STALE_MS_HEADER];
       return {
         isOk: true,
         status: answer.statusCode,
         order: orderView.parse(JSON.parse(text)),
         ...(typeof zone === 'string' ? { zone } : {}),
         isReplay: answer.headers['idempotency-replayed'] === 'true',
+        ...(typeof staleMs === 'string' ? { staleMs: Number(staleMs) } : {}),
       };
     } catch (error) {
       return { isOk: false, failure: error instanceof Error ? error.message : String(error) };

@@ -77,9 +77,14 @@ export class Load {
     }, TICK_MS);
   }
 
+  /** Sends nothing more. */
+  pause(): void {
+    clearInterval(this.timer);
+  }
+
   /** Sends nothing more; resolves when everything sent has been answered. */
   async stop(): Promise<void> {
-    clearInterval(this.timer);
+    this.pause();
     while (this.underWay.size > 0) await Promise.all(this.underWay);
   }
 

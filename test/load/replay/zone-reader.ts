@@ -45,7 +45,7 @@ export class ZoneReader {
   async tableDigests(): Promise<TableDigest[]> {
     const { rows: tables } = await this.#client.query<{ schemaname: string; tablename: string; columns: string[] }>(
       `SELECT t.schemaname::text, t.tablename::text, t.attnames::text[] AS columns
-         FROM pg_catalog.pg_publication_tables t WHERE t.pubname = $1`,
+         FROM pg_catalog.pg_publication_tables t WHERE t.pubname = $1 AND t.tablename <> 'zone_beats'`,
       [PUBLICATION],
     );
     const digests: TableDigest[] = [];
