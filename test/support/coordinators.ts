@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 /** What a coordinator answered. */
 export interface CoordinatorAnswer {
   readonly status: number;
@@ -14,9 +16,11 @@ const LEADER_WITHIN_MS = 20_000;
  */
 export async function askLeader(urls: readonly string[], path: string, body: object): Promise<CoordinatorAnswer> {
   const until = Date.now() + LEADER_WITHIN_MS;
+  // One effect: a coordinator may die between carrying it out and saying so.
+  const key = randomUUID();
   while (Date.now() < until) {
     for (const url of urls) {
-      const answer = await post(url + path, body);
+      const answer = await post(url + path, body, key);
       if (answer !== undefined && answer.body['code'] !== 'not-leader') return answer;
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -37,11 +41,11 @@ export async function readFromAny<Body>(urls: readonly string[], path: string): 
   return undefined;
 }
 
-async function post(url: string, body: object): Promise<CoordinatorAnswer | undefined> {
+async function post(url: string, body: object, key: string): Promise<CoordinatorAnswer | undefined> {
   try {
     const answer = await fetch(url, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', 'idempotency-key': key },
       body: JSON.stringify(body),
     });
     return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };

@@ -7,6 +7,8 @@ import { type LinkMemory, type LinkReport, rememberLink, reportLink } from './li
 const SAMPLE_EVERY_MS = 1_500;
 /** A zone that has not answered for so long is not told of any more, in ms. */
 const OLD_MS = 5_000;
+/** A link that has not streamed yet is taken to be in the making for so long, in ms: a cluster starts in its own time. */
+const MADE_WITHIN_MS = 15_000;
 /** Commits that wait longer are told of, in ms: a silent member is dropped after 0.5 s. */
 const LONG_WAIT_MS = 2_000;
 
@@ -21,6 +23,8 @@ export class LinkHealthWatch {
   private readonly memories = new Map<string, LinkMemory>();
   private readonly commits = new Map<ZoneId, { readonly atMs: number; readonly waitMs: number }>();
   private readonly told = new Map<string, string>();
+  /** Links that have not streamed yet, and since when they were looked at, in ms. */
+  private readonly inTheMaking = new Map<string, number>();
   private readonly loop: BackgroundLoop;
 
   constructor(private readonly parts: LinkHealthWatchParts) {
@@ -74,6 +78,7 @@ export class LinkHealthWatch {
           outgoing: publisher?.outgoing.find(({ to }) => to === zone),
           keptLogBytes: publisher?.keptLogBytes ?? null,
         });
+        if (!this.memories.has(key)) this.inTheMaking.set(key, atMs);
         this.memories.set(key, memory);
         this.say(zone, memory);
       }
@@ -84,6 +89,8 @@ export class LinkHealthWatch {
   private say(zone: ZoneId, memory: LinkMemory): void {
     const { status, problems } = reportLink(zone, memory);
     const key = `${zone} ${status.from}`;
+    if (status.state === 'streaming') this.inTheMaking.delete(key);
+    else if (performance.now() - (this.inTheMaking.get(key) ?? -Infinity) < MADE_WITHIN_MS) return;
     const before = this.told.get(key) ?? 'streaming';
     this.told.set(key, status.state);
     if (status.state === before) return;
