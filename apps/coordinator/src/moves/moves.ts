@@ -325,7 +325,7 @@ export class Moves {
     for (const [, move] of this.running) if (!move.isCarriedOut && !this.isStopped) this.carryOut(term, move);
     const known = new Set([...recorded.map(({ moveId }) => moveId), ...this.running.keys()]);
     await removeLateSeals(voters, term, readings, known, logger);
-    await undoOrphans(this.parts, term, readings, known);
+    await undoOrphans(this.parts, term, readings);
   }
 
   private async takeUp(term: Term, readings: Readings, moveId: MoveId): Promise<void> {

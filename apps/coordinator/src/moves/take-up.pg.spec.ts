@@ -16,7 +16,7 @@ import { type Voters } from '../voters/voters.js';
 import { RouterReports } from '../watch/router-reports.js';
 import { ZoneProbes } from '../watch/zone-probes.js';
 import { crashesFrom } from './crash-points.js';
-import { ended, newMove, withAbort, withShard } from './move-record.js';
+import { ended, newMove, rejoined, withAbort, withShard } from './move-record.js';
 import { Moves } from './moves.js';
 import { undoOrphans } from './orphans.js';
 
@@ -321,15 +321,31 @@ describe('what no recorded move owns', () => {
   });
 
   it('is left alone while a move that runs owns it', async () => {
-    const moveId = typeidUnboxed('mov');
-    await intend(moveId, ZONES);
-    await freeze('c', ['a'], moveId);
+    const move = recordOf();
+    await put(move);
+    await intend(move.moveId, ZONES);
+    await freeze('c', ['a'], move.moveId);
     const voters = three.coordinator('x');
     const { term, readings } = await three.judge(voters);
-    await undoOrphans({ voters, logger: three.silent }, term, readings, new Set([moveId]));
+    await undoOrphans({ voters, logger: three.silent }, term, readings);
 
     expect(await three.copiesOf(SHARD)).toEqual(everywhere('moving a@1'));
     expect(await freezes()).toBe(1);
+  });
+
+  it('is left alone when its move, a failover, was recorded after the moves were read, and has ended since (T36)', async () => {
+    const failover: MoveView = { ...recordOf(), kind: 'failover', target: { kind: 'failover', zone: 'c' } };
+    await freeze('c', ['a', 'b'], failover.moveId);
+    const voters = three.coordinator('x');
+    const { term, readings } = await three.judge(voters);
+    const left = withShard(failover, SHARD, { state: 'moved', sealedOff: true });
+    await voters.putMove(term, ended(left, new Date(), []));
+    await undoOrphans({ voters, logger: three.silent }, term, readings);
+    expect(await freezes()).toBe(2);
+
+    await voters.putMove(term, rejoined(ended(left, new Date(), []), new Date()));
+    await undoOrphans({ voters, logger: three.silent }, term, readings);
+    expect(await freezes()).toBe(0);
   });
 });
 
