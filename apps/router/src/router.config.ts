@@ -49,7 +49,7 @@ const settings = z.object({
     .describe("longest wait for a zone's answer, in ms; must exceed the zones' own deadline"),
   ZONE_SILENT_AFTER_MS: ms
     .min(10)
-    .default(250)
+    .default(150)
     .describe(
       'a read that waits longer for one zone is asked of another one too, in ms; a zone that answers nothing for so long is avoided',
     ),
